@@ -1,0 +1,153 @@
+"""Which records a ledger rests on: this machine's, or the committed ones."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from replab import paths
+from replab.claims.ledger import Ledger
+from replab.claims.schema import Paper
+from replab.errors import UserError
+from replab.files import read_json, write_json
+from replab.runs import record as records
+from replab.runs.record import Record
+from replab.runs.store import Store
+
+MACHINE, COMMITTED = "machine", "committed"
+
+
+def results_dir(paper: str) -> Path:
+    """Folder of a paper's committed evidence."""
+    return paths.root() / "results" / paper
+
+
+def runs_dir(paper: str) -> Path:
+    """Folder of a paper's committed records."""
+    return results_dir(paper) / "runs"
+
+
+def accepted_path(paper: str, profile: str) -> Path:
+    """The accepted ledger of a paper under a profile."""
+    return results_dir(paper) / profile / "accepted.json"
+
+
+def machine_path(paper: str, profile: str, store: Store) -> Path:
+    """The latest ledger of a paper under a profile on this machine."""
+    return store.folder / "ledgers" / paper / f"{profile}.json"
+
+
+def save_machine_ledger(ledger: Ledger, store: Store) -> Path:
+    """Keep a ledger of this machine: it says which of its records belong together."""
+    path = machine_path(ledger.paper, ledger.profile, store)
+    write_json(path, ledger.as_dict())
+    return path
+
+
+def read_ledger_file(path: Path, *, mend: str) -> dict[str, object]:
+    """The plain content of a ledger file.
+
+    Raises:
+        UserError: the file is missing or is no ledger.
+    """
+    content = read_json(path, mend=mend)
+    if not isinstance(content, dict) or not {"format", "claims", "runs"} <= set(content):
+        raise UserError(f"{path} is no ledger; {mend}")
+    return content
+
+
+def committed(paper: Paper, profile: str) -> tuple[dict[str, object], list[Record]]:
+    """The accepted ledger's content and the committed records it rests on.
+
+    Raises:
+        UserError: nothing was accepted, or a record is missing or broken.
+    """
+    mend = f"run `python -m replab accept {paper.name} --profile {profile}` or restore it from git"
+    content = read_ledger_file(accepted_path(paper.name, profile), mend=mend)
+    return content, _read_all(runs_dir(paper.name), content, mend)
+
+
+def machine(paper: Paper, profile: str, store: Store) -> list[Record]:
+    """The records of this machine's latest ledger.
+
+    Raises:
+        UserError: the paper was not replicated here, or a record is missing or broken.
+    """
+    mend = f"run `nox -s replicate -- {paper.name} --profile {profile}` first"
+    content = read_ledger_file(machine_path(paper.name, profile, store), mend=mend)
+    return _read_all(store.folder / "runs" / paper.name, content, mend)
+
+
+def _read_all(folder: Path, content: dict[str, object], mend: str) -> list[Record]:
+    runs = content["runs"]
+    if not isinstance(runs, dict):
+        raise UserError(f"the ledger beside {folder} has no table of runs; {mend}")
+    found = []
+    for run in runs:
+        path = folder / f"{run}.json"
+        if not path.is_file():
+            raise UserError(f"record {run} of the ledger is missing ({path}); {mend}")
+        found.append(records.read(path))
+    return found
+
+
+def cohorts(found: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
+    """Records that may be compared with each other: same experiment, data, precision, device."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in found:
+        key = (record.experiment, record.data["name"], record.precision, record.device)
+        groups.setdefault(key, []).append(record)
+    return groups
+
+
+def best_cohorts(found: Sequence[Record], preferred: dict[str, tuple[str, ...]]) -> list[Record]:
+    """One cohort an experiment: on the data that come first in its plan, then the largest.
+
+    Args:
+        preferred: experiment → names of data in order of preference.
+    """
+    best: dict[str, tuple[tuple[int, int], list[Record]]] = {}
+    for (experiment, data, _, _), group in cohorts(found).items():
+        order = preferred.get(experiment, ())
+        rank = (-order.index(data) if data in order else -len(order), len(group))
+        if experiment not in best or rank > best[experiment][0]:
+            best[experiment] = (rank, group)
+    return [record for _, group in best.values() for record in group]
+
+
+def current(paper: Paper, profile: str, found: Iterable[Record]) -> list[Record]:
+    """The best cohorts among the records of a profile that the experiments as they are now made."""
+    experiments = paper.replication.experiments
+    fits = [
+        r
+        for r in found
+        if r.profile == profile
+        and r.experiment in experiments
+        and r.version == experiments[r.experiment].version
+    ]
+    preferred = {
+        name: e.plans[profile].data for name, e in experiments.items() if profile in e.plans
+    }
+    return best_cohorts(fits, preferred)
+
+
+def gather(paper: Paper, profile: str, store: Store) -> list[Record]:
+    """What there is for a paper and a profile: this machine's records, else the committed ones.
+
+    Experiment by experiment; records of both sources join where they are of one cohort.
+    """
+    own = {r.id: r for r in _folder(store.folder / "runs" / paper.name)}
+    shared = {r.id: r for r in _folder(runs_dir(paper.name))}
+    mine = current(paper, profile, own.values())
+    keys = set(cohorts(mine))
+    names = {key[0] for key in keys}
+    taken = {r.id: r for r in mine}
+    for key, group in cohorts(current(paper, profile, shared.values())).items():
+        if key in keys or key[0] not in names:
+            for record in group:
+                taken.setdefault(record.id, record)
+    return sorted(taken.values(), key=lambda r: r.id)
+
+
+def _folder(folder: Path) -> list[Record]:
+    from replab.runs.store import read_folder
+
+    return read_folder(folder)

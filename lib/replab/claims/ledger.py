@@ -1,0 +1,255 @@
+"""The ledger: all claims of a paper under one profile, each with its verdict and its evidence."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from replab.claims import printed, selectors
+from replab.claims.schema import SOURCES, Claim, Paper, Tolerance, claim_selectors, needs
+from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS, decide
+from replab.errors import UserError
+from replab.files import canonical_json, sha256_bytes
+from replab.runs.experiment import PROFILES
+from replab.runs.record import Record
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a ledger, as `claims --json` gives it.
+
+    Attributes:
+        measured: a number, one per term, or None if nothing was measured.
+        interval: at 95 %, of the mean or of the difference that decides; None for what has none.
+        n: seeds it rests on.
+        tolerance: `{class, rule, …numbers, why}`, None for context.
+        data: names of the data sets behind the numbers.
+        supports: for a scaled claim, the paper's claim it supports.
+        runs: ids of the records behind the numbers.
+        command: computes this claim, in the cheapest profile that can; empty if none can.
+        gate, powered: see `Claim`.
+    """
+
+    id: str
+    locus: str
+    kind: str
+    metric: str
+    source: str
+    reported: str
+    unit: str
+    measured: float | dict[str, float] | None
+    interval: tuple[float, float] | None
+    n: int
+    tolerance: dict[str, Any] | None
+    verdict: str
+    why: str
+    profile: str
+    protocol: str
+    data: str
+    supports: str | None
+    runs: list[str]
+    command: str
+    gate: bool
+    powered: bool
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All claims of a paper under one profile.
+
+    Attributes:
+        runs: run id → digest of its whole record.
+    """
+
+    paper: str
+    profile: str
+    entries: Sequence[Entry]
+    runs: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The ledger as plain values, equal before and after a round trip through JSON."""
+        claims = [asdict(entry) for entry in self.entries]
+        for claim in claims:
+            claim["interval"] = list(claim["interval"]) if claim["interval"] else None
+        return {
+            "format": FORMAT,
+            "paper": self.paper,
+            "profile": self.profile,
+            "claims": claims,
+            "runs": dict(sorted(self.runs.items())),
+        }
+
+    def __getitem__(self, claim: str) -> Entry:
+        for entry in self.entries:
+            if entry.id == claim:
+                return entry
+        raise KeyError(claim)
+
+    def select(
+        self, glob: str = "*", *, scaled: bool | None = None, attempted: bool | None = None
+    ) -> list[Entry]:
+        """Entries that are to be decided (context left out), filtered.
+
+        Args:
+            scaled: only scaled claims, or only the paper's own.
+            attempted: only those with, or only those without, a measurement.
+        """
+        return [
+            e
+            for e in self.entries
+            if e.gate
+            and fnmatchcase(e.id, glob)
+            and (scaled is None or (e.supports is not None) == scaled)
+            and (attempted is None or (e.verdict != NOT_ATTEMPTED) == attempted)
+        ]
+
+    def counts(self, *, scaled: bool) -> dict[str, int]:
+        """How many claims have each verdict: the paper's own, or the scaled ones."""
+        found = [e.verdict for e in self.select(scaled=scaled)]
+        return {verdict: found.count(verdict) for verdict in VERDICTS}
+
+
+def build(paper: Paper, profile: str, records: Iterable[Record]) -> Ledger:
+    """Decide every claim of a paper from the records of one profile.
+
+    A pure function of the paper's files and the records: the same ones give the same ledger.
+
+    Raises:
+        UserError: two records stand for the same number, or a record lacks a metric.
+    """
+    own = [r for r in records if r.paper == paper.name and r.profile == profile]
+    own = [r for r in own if _is_current(paper, r)]
+    entries = []
+    for claim in paper.claims.values():
+        if claim.profile is not None and claim.profile != profile:
+            continue
+        try:
+            entries.append(_entry(paper, claim, profile, own))
+        except ValueError as error:
+            raise UserError(
+                f"{paper.name}, profile {profile}, claim {claim.id}: {error}"
+            ) from error
+    digests = {r.id: record_digest(r) for r in own}
+    return Ledger(paper.name, profile, entries, digests)
+
+
+def record_digest(record: Record) -> str:
+    """Digest of everything a record says."""
+    return sha256_bytes(canonical_json(record.as_dict()).encode())
+
+
+def _is_current(paper: Paper, record: Record) -> bool:
+    """Whether a record was made by the experiment as it is now."""
+    experiment = paper.replication.experiments.get(record.experiment)
+    return experiment is not None and experiment.version == record.version
+
+
+def _entry(paper: Paper, claim: Claim, profile: str, records: Sequence[Record]) -> Entry:
+    wanted = claim_selectors(claim)
+    used = [
+        r for r in records for s in wanted if r.experiment == s.experiment and s.fits(r.variant)
+    ]
+    found = [selectors.values(selector, records) for selector in wanted]
+    base: dict[str, Any] = {
+        "id": claim.id,
+        "locus": claim.locus,
+        "kind": claim.kind,
+        "metric": claim.metric,
+        "source": f"{claim.source}: {SOURCES[claim.source]}",
+        "reported": claim.reported,
+        "unit": claim.unit,
+        "profile": profile,
+        "protocol": claim.protocol,
+        "supports": claim.supports,
+        "gate": claim.gate,
+        "powered": claim.powered,
+        "command": command(paper, claim),
+    }
+    tolerance = paper.tolerances.get(claim.tolerance)
+    base["tolerance"] = _tolerance_fields(claim.tolerance, tolerance) if tolerance else None
+    if not claim.gate or tolerance is None or not wanted or not all(found):
+        return Entry(
+            measured=None,
+            interval=None,
+            n=0,
+            verdict=NOT_ATTEMPTED,
+            why=_what_it_needs(paper, claim, profile),
+            data="",
+            runs=[],
+            **base,
+        )
+    deterministic = all(paper.replication.experiments[s.experiment].deterministic for s in wanted)
+    outcome = decide(
+        claim,
+        tolerance,
+        lambda selector: selectors.values(selector, records),
+        deterministic=deterministic,
+        published=lambda other: _published(paper, other),
+    )
+    return Entry(
+        measured=outcome.measured,
+        interval=outcome.interval,
+        n=outcome.n,
+        verdict=outcome.verdict,
+        why=outcome.why,
+        data=", ".join(sorted({r.data["name"] for r in used if r.data["name"]})),
+        runs=sorted({r.id for r in used}),
+        **base,
+    )
+
+
+def _tolerance_fields(name: str, tolerance: Tolerance) -> dict[str, Any]:
+    return {"class": name, **tolerance.model_dump(exclude_none=True)}
+
+
+def _published(paper: Paper, claim: str) -> float | None:
+    found = paper.claims.get(claim)
+    return printed.parse(found.reported).value if found else None
+
+
+def cheapest_profile(paper: Paper, claim: Claim) -> str | None:
+    """The first profile that runs everything a claim rests on."""
+    wanted = claim_selectors(claim)
+    experiments = paper.replication.experiments
+    for profile in PROFILES:
+        if claim.profile not in (None, profile):
+            continue
+        if wanted and all(s.variants(experiments[s.experiment], profile) for s in wanted):
+            return profile
+    return None
+
+
+def command(paper: Paper, claim: Claim) -> str:
+    """The command that computes a claim, in the cheapest profile that can."""
+    profile = cheapest_profile(paper, claim)
+    if profile is None:
+        return ""
+    return f"nox -s replicate -- {paper.name} --profile {profile} --only '{claim.id}'"
+
+
+def _what_it_needs(paper: Paper, claim: Claim, profile: str) -> str:
+    if not claim.gate:
+        return "context: shown, never decided"
+    cheapest = cheapest_profile(paper, claim)
+    if cheapest is None:
+        return f"needs {needs(claim.id, paper.needs)}"
+    experiments = paper.replication.experiments
+    texts = dict.fromkeys(
+        experiments[s.experiment].needs.get(cheapest, "") for s in claim_selectors(claim)
+    )
+    text = "; ".join(filter(None, texts))
+    prefix = "" if cheapest == profile else f"profile {cheapest}: "
+    return f"needs {prefix}{text}" if text else f"needs a run in profile {cheapest}"
+
+
+def wanted_selectors(paper: Paper, profile: str, only: str | None) -> list[selectors.Selector]:
+    """The numbers that the claims of a profile, or those that a glob names, rest on."""
+    return [
+        selector
+        for claim in paper.claims.values()
+        if claim.gate and claim.profile in (None, profile)
+        if only is None or fnmatchcase(claim.id, only)
+        for selector in claim_selectors(claim)
+    ]

@@ -1,0 +1,83 @@
+"""YAML whose every value knows its line, so that an error in a paper's file can name it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from replab.errors import UserError
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class LinedYaml:
+    """A YAML document and the line of each of its values.
+
+    Attributes:
+        lines: location (keys and indices from the root) → line, counting from 1.
+    """
+
+    file: str
+    value: Any
+    lines: dict[Location, int]
+
+    def line(self, location: Location) -> int:
+        """Line of a value, or of the nearest value around it."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+    def error(self, location: Location, message: str) -> UserError:
+        """A one-line error about the value at a location."""
+        place = ".".join(map(str, location))
+        return UserError(f"{self.file}:{self.line(location)}: {place}: {message}")
+
+
+def read(path: Path, *, shown_as: str) -> LinedYaml:
+    """Read a YAML file.
+
+    Args:
+        shown_as: the file's name in messages.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or says a key twice.
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise UserError(f"cannot read {shown_as}: {error.strerror or error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{shown_as}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{shown_as}: not valid YAML: {' '.join(str(error).split())}") from error
+    if node is None:
+        raise UserError(f"{shown_as}:1: the file is empty")
+    lines: dict[Location, int] = {}
+    value = _build(node, (), lines, shown_as)
+    return LinedYaml(shown_as, value, lines)
+
+
+def _build(node: Any, location: Location, lines: dict[Location, int], file: str) -> Any:
+    import yaml
+
+    lines[location] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            line = key_node.start_mark.line + 1
+            if key in mapping:
+                raise UserError(f"{file}:{line}: key '{key}' stands here a second time")
+            mapping[key] = _build(value_node, (*location, key), lines, file)
+            lines[(*location, key)] = line
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(n, (*location, i), lines, file) for i, n in enumerate(node.value)]
+    constructor = yaml.SafeLoader("")
+    try:
+        return constructor.construct_object(node, deep=True)
+    finally:
+        constructor.dispose()

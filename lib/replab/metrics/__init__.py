@@ -1,0 +1,1 @@
+"""Metrics: functions of arrays; they know no data set and no paper."""

@@ -1,0 +1,130 @@
+"""The score of a CIFAR-10 checkpoint on the 10,000 test images."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+
+from replab import models
+from replab.errors import UserError
+from replab.metrics.classification import predict, top_k_error
+from replab.models.folding import fold_batch_norm
+from replab.models.loading import Checkpoint, infer_cifar, read_checkpoint
+
+BATCH = 250
+# What published CIFAR-10 checkpoints without metadata expect (akamaster/pytorch_resnet_cifar10
+# @d5489e8, trainer.py): channel means of ImageNet, not the paper's mean image.
+DEFAULT_PREPROCESSING: Mapping[str, Any] = MappingProxyType(
+    {"colour": "RGB", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Top-1 error of a checkpoint.
+
+    Attributes:
+        error: percent of the `n` images classified wrongly.
+        model: name and options of the network that the checkpoint's tensors describe.
+        preprocessing: colour order, and mean and deviation per channel of 0–1 values.
+    """
+
+    error: float
+    n: int
+    model: str
+    preprocessing: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The score as plain values."""
+        return asdict(self)
+
+
+def identify(checkpoint: Checkpoint, path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Name, options and preprocessing of a checkpoint's network.
+
+    From its metadata if it has them (our own weights do); else depth and shortcut from the
+    blocks, a residual net, and the preprocessing of the published checkpoints.
+
+    Raises:
+        UserError: it is no CIFAR network, or its metadata are malformed.
+    """
+    try:
+        words = {k: json.loads(v) for k, v in checkpoint.metadata.items() if k in _FIELDS}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: its metadata are not JSON ({error}); save it anew") from error
+    preprocessing = dict(words.get("preprocessing") or DEFAULT_PREPROCESSING)
+    if "model" in words:
+        return str(words["model"]), dict(words.get("options") or {}), preprocessing
+    name, options = infer_cifar(checkpoint.state_dict)
+    return name, options, preprocessing
+
+
+_FIELDS = ("model", "options", "preprocessing")
+
+
+def prepare(images: np.ndarray, preprocessing: Mapping[str, Any]) -> torch.Tensor:
+    """Images as a network wants them, N×3×32×32 float32, channels last in memory.
+
+    Args:
+        images: N×32×32×3, uint8, RGB.
+        preprocessing: `colour` (`RGB` or `BGR`), and `mean` and `std` per channel, or one
+            `mean` value per pixel (3×32×32).
+
+    Raises:
+        UserError: the colour order is unknown, or mean and deviation do not fit the images.
+    """
+    colour = preprocessing.get("colour", "RGB")
+    if colour not in ("RGB", "BGR"):
+        raise UserError(f"unknown colour order {colour!r} in the preprocessing; RGB or BGR")
+    array = images[..., ::-1] if colour == "BGR" else images
+    tensor = torch.from_numpy(np.array(array)).permute(0, 3, 1, 2).float().div_(255)
+    for name, operation in (("mean", tensor.sub_), ("std", tensor.div_)):
+        if name in preprocessing:
+            values = torch.tensor(preprocessing[name], dtype=torch.float32)
+            values = values.reshape(-1, 1, 1) if values.ndim == 1 else values
+            try:
+                operation(values)
+            except RuntimeError as error:
+                shape = tuple(values.shape)
+                raise UserError(
+                    f"{name} of the preprocessing has shape {shape}, the images have 3×32×32"
+                ) from error
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def score_checkpoint(
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    device: str = "cpu",
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> Score:
+    """Test error of a checkpoint: one view of every image, float32, batch norm folded.
+
+    Args:
+        images: N×32×32×3, uint8, RGB.
+        labels: N.
+
+    Raises:
+        UserError: the file is no readable CIFAR checkpoint, or does not fit strictly.
+    """
+    checkpoint = read_checkpoint(path)
+    name, options, preprocessing = identify(checkpoint, path)
+    model = models.load(models.create(name, **options), checkpoint)
+    folded = fold_batch_norm(model).to(device, memory_format=torch.channels_last)
+    logits = predict(
+        folded, prepare(images, preprocessing).to(device), batch_size=BATCH, progress=progress
+    )
+    error = top_k_error(logits.cpu(), torch.from_numpy(np.asarray(labels).astype(np.int64)))
+    shown = name if not options else f"{name} ({_words(options)})"
+    return Score(round(error, 10), len(labels), shown, preprocessing)
+
+
+def _words(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items())

@@ -1,0 +1,52 @@
+"""Classification: logits of a whole set, and the share of wrong answers."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from replab.models.precision import autocast
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    images: torch.Tensor,
+    *,
+    batch_size: int,
+    precision: str = "fp32",
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> torch.Tensor:
+    """Logits N×K (float32) of all images, in evaluation mode.
+
+    Args:
+        images: N×C×H×W, on the device of the network.
+        progress: called with the share done (0–1) and a text.
+    """
+    model.eval()
+    parts = []
+    for start in range(0, len(images), batch_size):
+        with autocast(str(images.device), precision):
+            parts.append(model(images[start : start + batch_size]).float())
+        done = min(start + batch_size, len(images))
+        progress(done / len(images), f"{done} images")
+    return torch.cat(parts)
+
+
+def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float:
+    """Share of images whose label is not among the `k` largest logits, in percent.
+
+    Args:
+        logits: N×K.
+        labels: N, 0…K−1.
+
+    Raises:
+        ValueError: the shapes do not fit, N is 0, or a logit is not finite.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+        raise ValueError(f"logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}")
+    if not torch.isfinite(logits).all():
+        raise ValueError("logits are not finite")
+    best = logits.topk(k, dim=1).indices
+    wrong = len(labels) - int((best == labels[:, None]).any(dim=1).sum())
+    return 100.0 * wrong / len(labels)

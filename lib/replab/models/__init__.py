@@ -1,0 +1,87 @@
+"""Networks by name, with the state_dict names of the released weights."""
+
+import difflib
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from replab.errors import UserError
+from replab.models import resnet, vgg
+from replab.models.loading import load
+
+__all__ = ["create", "load", "names"]
+
+FAMILIES = (
+    "cifar_resnet{6n+2}",
+    "cifar_plain{6n+2}",
+    "resnet{18,34,50,101,152}",
+    "plain{18,34}",
+    "vgg{16,19}",
+)
+
+
+def names() -> list[str]:
+    """The nets that the papers name; the CIFAR families have every other depth 6n + 2 as well."""
+    return [
+        *(f"cifar_resnet{depth}" for depth in (20, 32, 44, 56, 110, 1202)),
+        *(f"cifar_plain{depth}" for depth in (20, 32, 44, 56, 110)),
+        *(f"resnet{depth}" for depth in resnet.IMAGENET_BLOCKS),
+        "plain18",
+        "plain34",
+        "vgg16",
+        "vgg19",
+    ]
+
+
+def create(name: str, **options: Any) -> nn.Module:
+    """A freshly initialised network, drawn from torch's global generator.
+
+    Under `with torch.device("meta")` it costs neither memory nor draws. The families and their
+    options: `cifar_resnet{6n+2}` (shortcut="A"|"B", num_classes, in_channels),
+    `cifar_plain{6n+2}`, `resnet{18,34}` (shortcut="A"|"B"|"C"), `resnet{50,101,152}` (also
+    stride_on="3x3"|"1x1"), `plain{18,34}` and `vgg{16,19}` (num_classes, in_channels).
+
+    Raises:
+        UserError: no such name, no such option, or no such value of an option.
+    """
+    build = _builder(name)
+    known = {
+        key: parameter.default
+        for key, parameter in inspect.signature(build).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        listed = ", ".join(f"{key}={value!r}" for key, value in known.items())
+        raise UserError(
+            f"{name} has no option {', '.join(unknown)}; its options, with their defaults, "
+            f"are {listed}"
+        )
+    return build(**options)
+
+
+def _builder(name: str) -> Callable[..., nn.Module]:
+    match = re.fullmatch(r"([a-z_]+?)([1-9][0-9]*)", name)
+    if match:
+        family, depth = match[1], int(match[2])
+        if family == "cifar_resnet":
+            return functools.partial(resnet.cifar_resnet, depth)
+        if family == "cifar_plain":
+            return functools.partial(resnet.cifar_plain, depth)
+        if family == "resnet" and depth in (18, 34):
+            return functools.partial(resnet.resnet_basic, depth)
+        if family == "resnet" and depth in (50, 101, 152):
+            return functools.partial(resnet.resnet_bottleneck, depth)
+        if family == "plain" and depth in (18, 34):
+            return functools.partial(resnet.plain, depth)
+        if family == "vgg" and depth in vgg.CONVOLUTIONS:
+            return functools.partial(vgg.vgg, depth)
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.0)
+    raise UserError(
+        f"unknown model {name!r}; the families are {' '.join(FAMILIES)}, "
+        f"the nearest names {', '.join(near)}"
+    )

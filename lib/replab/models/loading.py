@@ -1,0 +1,270 @@
+"""Weights from files, strictly, and weights of our own to files."""
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from replab.errors import UserError
+from replab.files import write_bytes
+
+_LISTED = 8
+_BLOCK = re.compile(r"layer(\d+)\.(\d+)\.conv1\.weight")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, as a model's `state_dict` has them, and what else the file said.
+
+    Attributes:
+        state_dict: names without a `module.` prefix, tensors on the CPU.
+        metadata: plain values that stood beside the tensors (`best_prec1`; in our own files
+            `model`, `options`, `preprocessing` and `record`).
+        source: the file, for messages.
+    """
+
+    state_dict: dict[str, Tensor]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    source: Path | None = None
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read the tensors of a .safetensors file or of one that `torch.save` wrote (.th, .pth, .pt).
+
+    `{state_dict: …}` and `{model: …}` are unwrapped, `module.` prefixes that all names share are
+    stripped. No code from the file is run.
+
+    Raises:
+        UserError: the file is missing, empty, damaged, holds code or holds no tensors.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"no weights at {path}; check the path or fetch the file")
+    if not path.is_file():
+        raise UserError(f"{path} is no file; name the weights file itself")
+    try:
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
+    if empty:
+        raise UserError(f"{path} is empty; fetch or write it again")
+    if path.suffix == ".safetensors":
+        tensors, metadata = _read_safetensors(path)
+    else:
+        tensors, metadata = _read_torch(path)
+    if not tensors:
+        raise UserError(f"no tensors in {path}; give a file that holds a state_dict")
+    return Checkpoint(_without_prefix(tensors), metadata, path)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            texts = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    metadata: dict[str, Any] = {}
+    for key, text in texts.items():
+        try:
+            metadata[key] = json.loads(text)
+        except ValueError:  # other people's metadata need not be JSON
+            metadata[key] = text
+    return tensors, metadata
+
+
+def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with warnings.catch_warnings():
+            # About pickle protocols and old storages: nothing that a user could act on.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    # Bytes that are no checkpoint make the unpickler raise nearly anything.
+    except Exception as error:
+        if re.search(r"unsupported (global|class)", str(error), re.IGNORECASE):
+            raise UserError(
+                f"{path} holds pickled code besides tensors, which is not run; where you trust "
+                "it, save its state_dict() alone and give that file"
+            ) from error
+        raise _damaged(path, error) from error
+    metadata: dict[str, Any] = {}
+    while isinstance(content, Mapping):
+        metadata |= {str(key): value for key, value in content.items() if _is_plain(value)}
+        inner = next((key for key in ("state_dict", "model") if _is_mapping(content, key)), None)
+        if inner is None:
+            tensors = {str(k): v.detach() for k, v in content.items() if isinstance(v, Tensor)}
+            return tensors, metadata
+        content = content[inner]
+    return {}, metadata
+
+
+def _is_mapping(content: Mapping[Any, Any], key: str) -> bool:
+    return isinstance(content.get(key), Mapping)
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    if not reason or reason.startswith("Weights only load failed"):
+        # torch's advice would be to run whatever code the file holds.
+        reason = type(error).__name__
+    reason = f"{reason[:120]}…" if len(reason) > 120 else reason
+    return UserError(f"{path} is damaged or no weights file ({reason}); fetch or write it again")
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    while all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def load(model: nn.Module, source: str | Path | Checkpoint) -> nn.Module:
+    """Copy weights into `model` and return it; every name and shape must agree.
+
+    Only `num_batches_tracked` may be absent, which checkpoints from before torch 0.4.1 do not
+    have. A model on the meta device gets its memory here, on the CPU.
+
+    Raises:
+        UserError: names are missing or unexpected, or shapes differ; all of them are in the
+            message, up to eight of a kind by name, and nothing was loaded.
+    """
+    checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
+    given, own = dict(checkpoint.state_dict), model.state_dict()
+    missing = [name for name in own if name not in given]
+    tolerated = [name for name in missing if name.endswith("num_batches_tracked")]
+    missing = [name for name in missing if name not in tolerated]
+    unexpected = [name for name in given if name not in own]
+    misshapen = [
+        f"{name} ({_form(given[name])}, not {_form(own[name])})"
+        for name in own
+        if name in given and not _fits(given[name], own[name])
+    ]
+    faults = [
+        f"{len(found)} {kind}: {_listing(found)}"
+        for kind, found in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", misshapen),
+        )
+        if found
+    ]
+    if faults:
+        file = checkpoint.source or "the checkpoint"
+        raise UserError(
+            f"{file} does not fit this {type(model).__name__}: {'; '.join(faults)}; "
+            "nothing was loaded, create the model that the weights were made for"
+        )
+    if any(tensor.is_meta for tensor in own.values()):
+        # There is nothing to copy into, so the model takes tensors of its own.
+        ready = {name: given[name].to(own[name].dtype, copy=True) for name in given}
+        ready |= {name: torch.zeros(own[name].shape, dtype=own[name].dtype) for name in tolerated}
+        model.load_state_dict(ready, strict=True, assign=True)
+    else:
+        model.load_state_dict(given | {name: own[name] for name in tolerated}, strict=True)
+    return model
+
+
+def _fits(given: Tensor, own: Tensor) -> bool:
+    return given.shape == own.shape and given.is_floating_point() == own.is_floating_point()
+
+
+def _form(tensor: Tensor) -> str:
+    kind = "" if tensor.is_floating_point() else f" {str(tensor.dtype).removeprefix('torch.')}"
+    return ("×".join(str(size) for size in tensor.shape) or "scalar") + kind
+
+
+def _listing(found: list[str]) -> str:
+    rest = len(found) - _LISTED
+    return ", ".join(found[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def infer_cifar(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
+    """Name and options of the residual CIFAR net that has these tensors, from its blocks alone.
+
+    A plain net has the tensors of its option-A twin and is taken for it.
+
+    Returns:
+        The name for `replab.models.create` and all its options.
+
+    Raises:
+        UserError: these are not the tensors of a CIFAR net.
+    """
+    stages: dict[int, set[int]] = {}
+    for name in state_dict:
+        if match := _BLOCK.fullmatch(name):
+            stages.setdefault(int(match[1]), set()).add(int(match[2]))
+    n = len(stages.get(1, ()))
+    stem, head = state_dict.get("conv1.weight"), state_dict.get("linear.weight")
+    if stem is None or head is None or stages != {stage: set(range(n)) for stage in (1, 2, 3)}:
+        raise _no_cifar("layer1 to layer3 with equally many blocks, conv1 and linear are expected")
+    if n < 1 or stem.dim() != 4 or stem.shape[0] != 16 or head.dim() != 2 or head.shape[1] != 64:
+        raise _no_cifar("conv1 with 16 filters and linear with 64 inputs are expected")
+    options = {
+        "shortcut": "B" if "layer2.0.shortcut.0.weight" in state_dict else "A",
+        "num_classes": head.shape[0],
+        "in_channels": stem.shape[1],
+    }
+    return f"cifar_resnet{6 * n + 2}", options
+
+
+def _no_cifar(expected: str) -> UserError:
+    return UserError(f"these weights are of no CIFAR net: {expected}; give weights of such a net")
+
+
+def save(
+    model_or_state: nn.Module | Mapping[str, Tensor],
+    path: str | Path,
+    *,
+    model: str,
+    options: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    record: str | None,
+) -> None:
+    """Write weights and their origin to a .safetensors file, atomically.
+
+    Equal input gives equal bytes.
+
+    Args:
+        model: the name for `replab.models.create`.
+        options: its options.
+        preprocessing: what the net expects of an image: colour order, normalisation.
+        record: id of the run that made the weights.
+
+    Raises:
+        UserError: the name does not end in .safetensors, or the file cannot be written.
+    """
+    from safetensors.torch import save as to_bytes
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise UserError(f"cannot save weights as {path}; choose a name that ends in .safetensors")
+    state = (
+        model_or_state.state_dict() if isinstance(model_or_state, nn.Module) else model_or_state
+    )
+    about = {"model": model, "options": options, "preprocessing": preprocessing, "record": record}
+    texts = {key: json.dumps(value, sort_keys=True) for key, value in about.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    write_bytes(path, _ordered(to_bytes(tensors, metadata=texts)))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same file with its metadata sorted: the library writes them in any order."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # The format pads its header with spaces so that the tensors start at a multiple of eight.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]

@@ -1,0 +1,161 @@
+"""A campaign: all the runs that a profile of a paper needs, found in the store or done."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from replab.errors import MissingData, UserError
+from replab.runs import executors
+from replab.runs.experiment import Experiment, Plan, Replication, Variant
+from replab.runs.identity import RunSpec, format_variant, plan_runs
+from replab.runs.record import Record
+from replab.runs.store import Store
+
+Wanted = Callable[[Experiment, Variant], bool]
+
+
+@dataclass
+class Campaign:
+    """The runs of a paper under one profile on this machine.
+
+    Attributes:
+        specs: the runs that can be done here.
+        skipped: label of a run → why it cannot be done here.
+        notices: what the user should know, such as a data set used in another's place.
+    """
+
+    replication: Replication
+    profile: str
+    device: str
+    specs: list[RunSpec] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    def costs(self, specs: Sequence[RunSpec]) -> list[float]:
+        """Relative costs of some runs, for the estimate of the time left."""
+        experiments = self.replication.experiments
+        return [experiments[s.experiment].cost(s.variant, s.recipe) for s in specs]
+
+
+def plan(
+    replication: Replication,
+    profile: str,
+    *,
+    device: str,
+    seeds: tuple[int, ...] | None = None,
+    wanted: Wanted = lambda experiment, variant: True,
+    may_fetch: bool = True,
+) -> Campaign:
+    """Find out which runs a profile needs and which of them this machine can do.
+
+    Args:
+        device: a device class, already resolved.
+        seeds: in place of the plans' own.
+        wanted: leaves out what was not asked for.
+        may_fetch: whether missing data may be downloaded now.
+    """
+    campaign = Campaign(replication, profile, device)
+    for experiment in replication.experiments.values():
+        asked = experiment.plans.get(profile)
+        if asked is None or not any(wanted(experiment, v) for v in asked.variants):
+            continue
+        try:
+            data = _choose_data(asked, campaign, may_fetch)
+        except MissingData as error:
+            campaign.skipped[experiment.name] = str(error)
+            continue
+        specs = plan_runs(
+            replication.paper, experiment, profile, data=data, device=device, seeds=seeds
+        )
+        for spec in specs:
+            if not wanted(experiment, spec.variant):
+                continue
+            lack = _lacking(experiment, spec.variant, may_fetch)
+            if lack:
+                label = f"{experiment.name}[{format_variant(spec.variant)}]"
+                campaign.skipped[label] = lack
+            else:
+                campaign.specs.append(spec)
+    return campaign
+
+
+def _choose_data(asked: Plan, campaign: Campaign, may_fetch: bool) -> tuple[str, str]:
+    """Name and fingerprint of the first data set of a plan that can be had."""
+    from replab import datasets
+
+    reasons = []
+    for name in asked.data:
+        try:
+            obtain(name, may_fetch)
+        except UserError as error:
+            reasons.append(str(error))
+            continue
+        if reasons:
+            notice = f"{name} stands in for {asked.data[0]}: {reasons[0]}"
+            if notice not in campaign.notices:
+                campaign.notices.append(notice)
+        return name, datasets.fingerprint(name)
+    if reasons:
+        raise MissingData(reasons[0])
+    return "", ""
+
+
+def _lacking(experiment: Experiment, variant: Variant, may_fetch: bool) -> str:
+    """Why a variant cannot be run here; empty if it can."""
+    for name in experiment.fetches(variant):
+        try:
+            obtain(name, may_fetch)
+        except UserError as error:
+            return str(error)
+    return ""
+
+
+def obtain(name: str, may_fetch: bool) -> None:
+    """See that a data set or a file of weights is here, fetching it if that is allowed.
+
+    Raises:
+        UserError: it is not here and cannot be fetched.
+    """
+    from replab.datasets.availability import require
+
+    try:
+        require(name)
+    except MissingData:
+        if not may_fetch:
+            raise
+        from replab.datasets.fetch import fetch
+
+        print(f"fetching {name} …", file=sys.stderr)
+        fetch(name)
+
+
+def find(campaign: Campaign, store: Store) -> tuple[list[Record], list[RunSpec]]:
+    """The records that are there already, and the runs that are still to be done."""
+    records, missing = [], []
+    for spec in campaign.specs:
+        record = store.find(spec)
+        if record is None:
+            missing.append(spec)
+        else:
+            records.append(record)
+    return records, missing
+
+
+def carry_out(
+    campaign: Campaign, store: Store, *, workers: int | None = None
+) -> tuple[list[Record], list[Exception]]:
+    """Do the runs that have no record yet.
+
+    Returns:
+        All records of the campaign, and the errors of the runs that failed.
+    """
+    found, missing = find(campaign, store)
+    errors: list[Exception] = []
+    if missing:
+        placement = executors.place(campaign.device, len(missing), workers)
+        reused = f", {len(found)} found in the store" if found else ""
+        print(f"{len(missing)} runs to do{reused}; {placement.text}", file=sys.stderr)
+        costs = campaign.costs(missing)
+        errors += executors.run_all(missing, store=store, placement=placement, costs=costs)
+        found, _ = find(campaign, store)
+    return found, errors

@@ -1,0 +1,148 @@
+"""Doing one run: from its spec to its record in the store."""
+
+import os
+import time
+import traceback
+from pathlib import Path
+
+from replab.errors import CheckFailed, UserError
+from replab.files import write_json, write_text
+from replab.runs import record as records
+from replab.runs.experiment import RunContext, load_replication, require_experiment
+from replab.runs.identity import RunSpec
+from replab.runs.provenance import Stopwatch, as_dict
+from replab.runs.record import Record
+from replab.runs.store import Store
+
+PROGRESS_EVERY_S = 0.5
+
+
+class RunFailed(CheckFailed):
+    """A run ended without a record; one line that says which, why and where to read more."""
+
+
+class ProgressFile:
+    """Tells other processes how far a run is, a few times a second, through a small file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._written = 0.0
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, share: float, text: str) -> None:
+        """Note the share of the run that is done (0–1) and a short text."""
+        now = time.monotonic()
+        if share < 1 and now - self._written < PROGRESS_EVERY_S:
+            return
+        self._written = now
+        aside = self.path.with_suffix(".tmp")
+        # No fsync: losing it costs nothing, and it is written often.
+        aside.write_text(f"{share:.6f} {text}", encoding="utf-8")
+        os.replace(aside, self.path)
+
+
+def read_progress(path: Path) -> tuple[float, str]:
+    """What a `ProgressFile` last noted; (0, "") if nothing."""
+    try:
+        share, _, text = path.read_text(encoding="utf-8").partition(" ")
+        return float(share), text
+    except (OSError, ValueError):  # not begun, or removed between two looks
+        return 0.0, ""
+
+
+def progress_path(store_folder: Path, spec: RunSpec) -> Path:
+    """Where a run notes its progress."""
+    return store_folder / "progress" / f"{spec.id}.txt"
+
+
+def execute(spec: RunSpec, store_folder: str, device: str, threads: int) -> str:
+    """Do one run unless its record is there, and write the record.
+
+    Two processes that are asked for the same run do it once: the second waits and finds it done.
+
+    Args:
+        device: the torch device to use, such as `cpu` or `cuda:0`.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        RunFailed: the experiment ended in an error; the log with its traceback is named.
+        UserError: data are missing, or the store cannot be written.
+    """
+    store = Store(Path(store_folder))
+    with store.claim(spec):
+        if store.find(spec) is None:
+            store.put(_compute(spec, store, device, threads))
+            store.discard_workspace(spec)
+        progress_path(store.folder, spec).unlink(missing_ok=True)
+    return spec.id
+
+
+def _compute(spec: RunSpec, store: Store, device: str, threads: int) -> Record:
+    experiment = require_experiment(load_replication(spec.paper), spec.experiment)
+    workspace = store.workspace(spec)
+    workspace.mkdir(parents=True, exist_ok=True)
+    clock = _Clock(workspace / "clock.json")
+    progress = ProgressFile(progress_path(store.folder, spec))
+
+    def note(share: float, text: str) -> None:
+        clock.tick()
+        progress(share, text)
+
+    context = RunContext(
+        variant=spec.variant,
+        seed=spec.seed,
+        recipe=spec.recipe,
+        data=spec.data,
+        device=device,
+        precision=spec.precision,
+        threads=threads,
+        workspace=workspace,
+        progress=note,
+    )
+    _use_threads(threads)
+    try:
+        result = experiment.function(context)
+        provenance = clock.watch.provenance(device=device, throughput=result.throughput)
+        return records.make(spec, result, threads=threads, provenance=as_dict(provenance))
+    except UserError:
+        raise
+    except CheckFailed as error:
+        raise RunFailed(f"{spec.paper}: {spec.label}: {error}") from error
+    except Exception as error:
+        log = store.folder / "logs" / f"{spec.id}.log"
+        write_text(log, traceback.format_exc())
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise RunFailed(
+            f"{spec.paper}: {spec.label} failed: {reason}; the traceback is in {log}"
+        ) from error
+
+
+class _Clock:
+    """Wall time of a run over all the sessions it took."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            already = float(path.read_text())
+        except (OSError, ValueError):  # the first session of this run
+            already = 0.0
+        self.watch = Stopwatch(already_s=already)
+        self._noted = time.monotonic()
+
+    def tick(self) -> None:
+        if time.monotonic() - self._noted > 5:
+            self._noted = time.monotonic()
+            write_json(self._path, round(self.watch.elapsed(), 1))
+
+
+def _use_threads(threads: int) -> None:
+    import sys
+
+    # Counting experiments need no torch threads, and importing torch takes seconds.
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)

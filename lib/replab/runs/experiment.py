@@ -1,0 +1,203 @@
+"""Experiments: what a replication declares so that the library can run it."""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from replab import paths
+from replab.errors import UserError
+
+PROFILES = ("quick", "standin", "paper")
+Variant = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one profile asks of an experiment.
+
+    Attributes:
+        variants: the settings that are compared, a run each per seed.
+        seeds: the seeds of every variant; the same for all, so that differences pair.
+        recipe: what the experiment's function is told beyond the variant (iterations, rates, …).
+        data: names of data sets in order of preference; a later one is used, with a notice, where
+            the earlier ones cannot be had. Empty if the experiment needs no data.
+        split: which part of the data is used, in words, for the records.
+        precision: `fp32`, `bf16`, or `native`: bf16 where the hardware multiplies it, else fp32.
+    """
+
+    variants: tuple[Variant, ...]
+    seeds: tuple[int, ...] = (0,)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    split: str = ""
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One kind of job of a replication.
+
+    Attributes:
+        version: bumped, with a line in `changelog`, whenever a change may move a number.
+        function: computes one run, `(RunContext) -> RunResult`.
+        plans: what each profile asks; a profile that is absent does not attempt the experiment.
+        deterministic: equal input gives equal numbers on every machine up to rounding, so one run
+            decides (counting, scoring fixed weights); seeds and intervals do not apply.
+        needs: what a profile needs beyond this checkout, in words, for `not attempted` claims.
+        cost: relative cost of a variant, for the progress bar's estimate.
+        fetches: names, for `replab fetch`, of what else a variant needs, such as weights.
+        fingerprint: fingerprint of those; part of a run's identity.
+    """
+
+    name: str
+    version: int
+    function: Callable[["RunContext"], "RunResult"]
+    plans: Mapping[str, Plan]
+    changelog: Mapping[int, str]
+    deterministic: bool = False
+    needs: Mapping[str, str] = field(default_factory=dict)
+    cost: Callable[[Variant, Mapping[str, Any]], float] = lambda variant, recipe: 1.0
+    fetches: Callable[[Variant], tuple[str, ...]] = lambda variant: ()
+    fingerprint: Callable[[Variant], str] = lambda variant: ""
+
+    def __post_init__(self) -> None:
+        if self.version not in self.changelog:
+            raise ValueError(
+                f"experiment {self.name}: no changelog line for version {self.version}"
+            )
+        unknown = set(self.plans) - set(PROFILES)
+        if unknown:
+            raise ValueError(f"experiment {self.name}: unknown profiles {sorted(unknown)}")
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What an experiment's function is given.
+
+    Attributes:
+        data: name of the data set to open, empty if none.
+        workspace: this run's own folder, kept until its record is written: for checkpoints.
+        progress: called with the share of the run that is done (0–1) and a short text.
+    """
+
+    variant: Variant
+    seed: int
+    recipe: Mapping[str, Any]
+    data: str
+    device: str
+    precision: str
+    threads: int
+    workspace: Path
+    progress: Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What an experiment's function gives back.
+
+    Attributes:
+        metrics: the numbers, each finite.
+        series: curves, `{name: {"x": […], "y": […]}}`.
+        model: name of the network, for the record.
+        iterations: optimiser steps done; 0 if nothing was trained.
+        throughput: images per second of the main loop, if there is one.
+    """
+
+    metrics: Mapping[str, float]
+    series: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    model: str = ""
+    iterations: int = 0
+    throughput: float | None = None
+
+
+@dataclass(frozen=True)
+class Replication:
+    """The executable half of a replication folder: its experiments and what they answer.
+
+    Attributes:
+        answers: claim-id pattern → selector of the number that answers it; `{word}` in the
+            pattern matches a part of the id and stands for it in the selector.
+    """
+
+    paper: str
+    experiments: Mapping[str, Experiment]
+    answers: Mapping[str, str]
+
+
+def papers() -> list[str]:
+    """Names of the papers under `replications/`."""
+    folder = paths.root() / "replications"
+    return sorted(p.parent.name for p in folder.glob("*/paper.yaml"))
+
+
+def require_paper(paper: str) -> Path:
+    """The folder of a paper.
+
+    Raises:
+        UserError: there is no such paper; the message lists those there are.
+    """
+    folder = paths.root() / "replications" / paper
+    if not re.fullmatch(r"[a-z0-9_]+", paper) or not folder.is_dir():
+        raise UserError(f"no paper '{paper}'; there are: {', '.join(papers())}")
+    return folder
+
+
+def require_profile(profile: str) -> str:
+    """The profile itself.
+
+    Raises:
+        UserError: it is none of `quick`, `standin`, `paper`.
+    """
+    if profile not in PROFILES:
+        raise UserError(f"no profile '{profile}'; there are: {', '.join(PROFILES)}")
+    return profile
+
+
+def load_replication(paper: str) -> Replication:
+    """Import `replications/<paper>/experiments.py`.
+
+    Raises:
+        UserError: no such paper, or the folder has no experiments.py.
+    """
+    file = require_paper(paper) / "experiments.py"
+    name = f"replications.{paper}.experiments"
+    module = sys.modules.get(name)
+    if module is None or getattr(module, "__file__", None) != str(file):
+        module = _import_file(name, file)
+    experiments: Sequence[Experiment] = module.EXPERIMENTS
+    by_name = {experiment.name: experiment for experiment in experiments}
+    answers: Mapping[str, str] = module.ANSWERS
+    return Replication(paper, MappingProxyType(by_name), MappingProxyType(dict(answers)))
+
+
+def _import_file(name: str, file: Path) -> ModuleType:
+    if not file.is_file():
+        raise UserError(f"{file} is missing; a replication needs its experiments.py")
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{file} cannot be imported; it must be a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def require_experiment(replication: Replication, name: str) -> Experiment:
+    """An experiment of a replication by name.
+
+    Raises:
+        UserError: there is no such experiment; the message lists those there are.
+    """
+    if name not in replication.experiments:
+        known = ", ".join(replication.experiments)
+        raise UserError(f"paper '{replication.paper}' has no experiment '{name}'; it has: {known}")
+    return replication.experiments[name]

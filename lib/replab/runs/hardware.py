@@ -1,0 +1,40 @@
+"""What this machine has: cores, their name, native bfloat16."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def cpu_name() -> str:
+    """The processor's name and the number of cores this process may use."""
+    name = platform.processor() or platform.machine()
+    if _CPUINFO.is_file():
+        match = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+        name = match.group(1) if match else name
+    return f"{' '.join(name.split())}, {available_cores()} cores"
+
+
+def available_cores() -> int:
+    """Cores that this process may use (its affinity, where the system has such a thing)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def native_precision(device: str) -> str:
+    """`bf16` where the device multiplies bfloat16 in hardware, else `fp32`.
+
+    On a CPU, as Linux reports its instructions; emulated bfloat16 is slower than float32.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    if device == "cpu" and _CPUINFO.is_file():
+        flags = re.search(r"^flags\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+        words = set(flags.group(1).split()) if flags else set()
+        return "bf16" if words & {"avx512_bf16", "amx_bf16"} else "fp32"
+    return "fp32"

@@ -1,0 +1,138 @@
+"""What makes two runs the same run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from replab.errors import UserError
+from replab.files import canonical_json, sha256_bytes
+from replab.runs.experiment import Experiment, Plan, Variant
+from replab.runs.hardware import native_precision
+
+DEVICE_CLASSES = ("cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run before it is done; equal specs give equal ids.
+
+    `recipe` is not part of the identity: the experiment's `version` stands for it, and a record
+    whose recipe differs from its spec's is refused (see `store.find`).
+    """
+
+    paper: str
+    experiment: str
+    version: int
+    variant: Variant
+    seed: int
+    profile: str
+    data: str
+    fingerprint: str
+    split: str
+    precision: str
+    device: str
+    recipe: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that name the run."""
+        return run_id(asdict(self) | {"variant": dict(self.variant)})
+
+    @property
+    def label(self) -> str:
+        """The run in words, for messages: `experiment[k=v,…] seed s`."""
+        return f"{self.experiment}[{format_variant(self.variant)}] seed {self.seed}"
+
+
+def run_id(fields: Mapping[str, Any]) -> str:
+    """The id that belongs to a spec's or a record's fields."""
+    identity = {
+        "paper": fields["paper"],
+        "experiment": fields["experiment"],
+        "version": fields["version"],
+        "variant": dict(sorted(fields["variant"].items())),
+        "seed": fields["seed"],
+        "profile": fields["profile"],
+        "fingerprint": fields["fingerprint"],
+        "precision": fields["precision"],
+        "device": device_class(fields["device"]),
+    }
+    return sha256_bytes(canonical_json(identity).encode())[:16]
+
+
+def device_class(device: str) -> str:
+    """`cpu`, `cuda` or `mps` of a device string such as `cuda:1`.
+
+    Raises:
+        UserError: the device is of no known class.
+    """
+    kind = device.split(":", 1)[0]
+    if kind not in DEVICE_CLASSES:
+        raise UserError(f"no device '{device}'; use one of: {', '.join(DEVICE_CLASSES)}")
+    return kind
+
+
+def format_variant(variant: Variant) -> str:
+    """A variant as `k=v,k=v`, keys in their declared order."""
+    return ",".join(f"{key}={value}" for key, value in variant.items())
+
+
+def parse_variant(words: list[str], experiment: Experiment, plan: Plan) -> Variant:
+    """The variant of a plan that `k=v` words name; an axis with one value may be left out.
+
+    Raises:
+        UserError: a word is no `k=v`, or the words fit none or several of the plan's variants.
+    """
+    wanted: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"--variant {word}: write it as key=value")
+        wanted[key] = value
+    fits = [v for v in plan.variants if all(str(v.get(k)) == w for k, w in wanted.items())]
+    if len(fits) == 1:
+        return fits[0]
+    known = "; ".join(format_variant(v) for v in (fits or plan.variants))
+    found = "fits several variants" if fits else "fits no variant"
+    asked = format_variant(wanted) or "nothing"
+    raise UserError(f"--variant {asked} {found} of {experiment.name}; choose from: {known}")
+
+
+def plan_runs(
+    paper: str,
+    experiment: Experiment,
+    profile: str,
+    *,
+    data: tuple[str, str],
+    device: str,
+    seeds: tuple[int, ...] | None = None,
+) -> list[RunSpec]:
+    """All runs that a profile asks of an experiment, seed by seed.
+
+    Args:
+        data: name and fingerprint of the data set to use; two empty strings for none.
+        seeds: in place of the plan's own; ignored by deterministic experiments.
+    """
+    plan = experiment.plans[profile]
+    chosen = plan.seeds if seeds is None or experiment.deterministic else seeds
+    name, fingerprint = data
+    kind = device_class(device)
+    precision = native_precision(kind) if plan.precision == "native" else plan.precision
+    return [
+        RunSpec(
+            paper=paper,
+            experiment=experiment.name,
+            version=experiment.version,
+            variant=dict(variant),
+            seed=seed,
+            profile=profile,
+            data=name,
+            fingerprint="+".join(filter(None, (fingerprint, experiment.fingerprint(variant)))),
+            split=plan.split,
+            precision=precision,
+            device=kind,
+            recipe=dict(plan.recipe),
+        )
+        for seed in chosen
+        for variant in plan.variants
+    ]

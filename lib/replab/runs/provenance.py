@@ -1,0 +1,118 @@
+"""Where a number comes from: commit, versions, hardware, time and memory; never a path."""
+
+import contextlib
+import datetime
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from replab import __version__, paths
+from replab.runs.hardware import cpu_name
+
+RECORDED_PACKAGES = ("torch", "numpy", "torchvision")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The circumstances of one run.
+
+    Attributes:
+        commit: of the checkout, 40 hexadecimal digits, or `unknown` outside git.
+        dirty: whether tracked files differed from the commit.
+        versions: of Python, replab and the packages that move numbers.
+        started: UTC, ISO 8601, whole seconds.
+        wall_s: seconds the run took, over all its sessions.
+        peak_mem_bytes: largest resident memory of the process, or of the GPU where one was used.
+        throughput: images per second of the main loop, if there is one.
+    """
+
+    commit: str
+    dirty: bool
+    versions: dict[str, str]
+    cpu: str
+    gpu: str
+    started: str
+    wall_s: float
+    peak_mem_bytes: int
+    throughput: float | None
+
+
+class Stopwatch:
+    """Starts when made; `provenance` closes it."""
+
+    def __init__(self, *, already_s: float = 0.0) -> None:
+        self._already = already_s
+        self._began = time.perf_counter()
+        self.started = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
+
+    def elapsed(self) -> float:
+        """Seconds since the start, those of earlier sessions of the same run included."""
+        return self._already + time.perf_counter() - self._began
+
+    def provenance(self, *, device: str, throughput: float | None) -> Provenance:
+        """The circumstances of the run that ends now."""
+        commit, dirty = checkout_state(paths.root())
+        return Provenance(
+            commit=commit,
+            dirty=dirty,
+            versions=versions(),
+            cpu=cpu_name(),
+            gpu=_gpu_name(device),
+            started=self.started,
+            wall_s=round(self.elapsed(), 3),
+            peak_mem_bytes=_peak_memory(device),
+            throughput=None if throughput is None else round(throughput, 1),
+        )
+
+
+def as_dict(provenance: Provenance) -> dict[str, object]:
+    """The provenance as plain values for a record."""
+    return asdict(provenance)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, replab and those packages that move numbers and are installed."""
+    found = {"python": platform.python_version(), "replab": __version__}
+    for package in RECORDED_PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def checkout_state(root: Path) -> tuple[str, bool]:
+    """Commit of the checkout and whether tracked files differ from it (`unknown` outside git)."""
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":!results")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown", False
+    return commit, bool(changed)
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=30
+    )
+    return done.stdout.strip()
+
+
+def _gpu_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def _peak_memory(device: str) -> int:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,154 @@
+"""The store: this machine's records, one file a run, and the folders in which runs work."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from replab import paths
+from replab.errors import UserError
+from replab.files import write_json
+from replab.runs import record as records
+from replab.runs.identity import RunSpec, format_variant
+from replab.runs.record import Record
+
+
+class Store:
+    """Records of this machine under `<folder>/runs/<paper>/<id>.json`.
+
+    Args:
+        folder: `paths.store_dir()` if not given.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = paths.store_dir() if folder is None else folder
+
+    def path(self, paper: str, run: str) -> Path:
+        """Where the record of a run is or would be."""
+        return self.folder / "runs" / paper / f"{run}.json"
+
+    def workspace(self, spec: RunSpec) -> Path:
+        """The folder in which a run keeps its checkpoints until its record is written."""
+        return self.folder / "work" / spec.paper / spec.id
+
+    def find(self, spec: RunSpec) -> Record | None:
+        """The record of a run, if it was made here.
+
+        Raises:
+            UserError: the record's file is broken, or the recipe was changed without bumping the
+                experiment's version.
+        """
+        path = self.path(spec.paper, spec.id)
+        if not path.is_file():
+            return None
+        found = records.read(path)
+        require_same_recipe(found, spec)
+        return found
+
+    def put(self, record: Record) -> Path:
+        """Write a record, once.
+
+        Raises:
+            UserError: another record of that run is already there, or it cannot be written.
+        """
+        path = self.path(record.paper, record.id)
+        if path.is_file():
+            if records.read(path) == record:
+                return path
+            raise UserError(
+                f"{path} already holds another record of this run; remove it first if the new one "
+                "is to replace it"
+            )
+        write_json(path, record.as_dict())
+        return path
+
+    def discard_workspace(self, spec: RunSpec) -> None:
+        """Remove a finished run's checkpoints."""
+        shutil.rmtree(self.workspace(spec), ignore_errors=True)
+
+    @contextlib.contextmanager
+    def claim(self, spec: RunSpec) -> Iterator[None]:
+        """Hold a run for this process, waiting while another one computes it.
+
+        The lock is the operating system's: it is gone when the process is, however it ends.
+        """
+        from filelock import FileLock
+
+        path = self.folder / "locks" / f"{spec.id}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
+    @contextlib.contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold a named piece of work (such as rendering one paper) for this process."""
+        from filelock import FileLock
+
+        path = self.folder / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
+
+def require_same_recipe(found: Record, spec: RunSpec) -> None:
+    """Refuse a record made under another recipe than the spec's.
+
+    Raises:
+        UserError: the two differ; the message names what to bump.
+    """
+    if dict(found.recipe) != _plain(spec.recipe):
+        changed = sorted(
+            key
+            for key in {*found.recipe, *spec.recipe}
+            if found.recipe.get(key) != _plain(spec.recipe).get(key)
+        )
+        raise UserError(
+            f"record {found.id} of {spec.experiment}[{format_variant(spec.variant)}] was made "
+            f"with another recipe ({', '.join(changed)}); bump the version of '{spec.experiment}' in "
+            f"replications/{spec.paper}/experiments.py, with a changelog line"
+        )
+
+
+def _plain(recipe: object) -> dict[str, object]:
+    """A recipe as it reads back from JSON (tuples as lists)."""
+    import json
+
+    plain: dict[str, object] = json.loads(json.dumps(recipe))
+    return plain
+
+
+def read_folder(folder: Path) -> list[Record]:
+    """All records of a folder, by id.
+
+    Raises:
+        UserError: a file in it is no valid record.
+    """
+    return [records.read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def import_records(source: Path, store: Store) -> tuple[int, int]:
+    """Bring records from elsewhere into this machine's store, on purpose.
+
+    Args:
+        source: a record, or a folder with records at any depth.
+
+    Returns:
+        How many were brought in, and how many were already there.
+
+    Raises:
+        UserError: there is nothing to import, or a file is no valid record; then nothing is
+            imported.
+    """
+    if source.is_dir():
+        files = sorted(p for p in source.rglob("*.json") if p.parent.name == "runs") or sorted(
+            source.rglob("*.json")
+        )
+    else:
+        files = [source]
+    if not files:
+        raise UserError(f"no records (*.json) under {source}; give a record or a folder of them")
+    found = [records.read(path) for path in files]
+    new = [r for r in found if not store.path(r.paper, r.id).is_file()]
+    for record in new:
+        store.put(record)
+    return len(new), len(found) - len(new)
