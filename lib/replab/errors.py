@@ -13,7 +13,7 @@ class CheckFailed(Exception):
 
 
 class MissingData(UserError):
-    """Data or weights that a run needs are not on this machine; the message says where to get them.
+    """Data or weights that a run needs are not here; the message says where to get them.
 
     Claims that rest on such a run are shown as `not attempted`, with this message.
     """

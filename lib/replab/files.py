@@ -1,6 +1,7 @@
 """Files that matter: written aside and renamed, checked by digest, read with clear errors."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -43,13 +44,26 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _mend(error: OSError) -> str:
-    import errno
-
     if error.errno == errno.ENOSPC:
         return "free some space on that disk and run the command again"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "make the folder writable or choose another one"
     return "mend the cause and run the command again"
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it unless they are there, and return it.
+
+    Raises:
+        UserError: it cannot be made, or the disk is full.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make {path}: {error.strerror or error}; {_mend(error)}"
+        ) from error
+    return path
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -86,7 +100,7 @@ def read_json(path: Path, *, mend: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); {mend}") from error
 
 

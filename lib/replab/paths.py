@@ -17,8 +17,9 @@ def root() -> Path:
     """
     named = os.environ.get("REPLAB_ROOT")
     if named:
-        if (Path(named) / "replications").is_dir():
-            return Path(named).resolve()
+        folder = Path(named).expanduser()
+        if (folder / "replications").is_dir():
+            return folder.resolve()
         raise UserError(f"REPLAB_ROOT={named} has no replications/ folder; point it at a checkout")
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
@@ -39,6 +40,6 @@ def data_dir() -> Path:
 
 
 def store_dir() -> Path:
-    """Where this machine keeps its runs and checkpoints: `$REPLAB_STORE`, else `.replab/` in the checkout."""
+    """This machine's runs and checkpoints: `$REPLAB_STORE`, else `.replab/` in the checkout."""
     named = os.environ.get("REPLAB_STORE")
     return Path(named).expanduser() if named else root() / ".replab"

@@ -1,22 +1,26 @@
-"""Accepting a ledger, checking the accepted one, and comparing a fresh one with it."""
+"""Accepting a ledger, and checking that the accepted one follows from its records."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from replab.claims import evidence, printed, selectors, statistics
-from replab.claims.ledger import Entry, Ledger, build, record_digest
-from replab.claims.schema import Paper, claim_selectors
-from replab.claims.verdicts import NOT_ATTEMPTED, format_number
+from replab.claims import evidence
+from replab.claims.ledger import Ledger, build, out_of_date, record_digest
+from replab.claims.regression import REGRESSION_LEVEL, Comparison, regress
+from replab.claims.schema import Paper
 from replab.errors import UserError
 from replab.files import write_json
 from replab.runs.experiment import PROFILES
 from replab.runs.record import Record
 from replab.runs.store import Store
 
-# Two machines part ways chaotically in training; the interval is wide so that only a change of
-# the code's doing, not the draw, turns `regress` red.
-REGRESSION_LEVEL = 0.99
+__all__ = [
+    "REGRESSION_LEVEL",
+    "Comparison",
+    "accept",
+    "accepted_profiles",
+    "check",
+    "regress",
+]
 
 
 def accept(paper: Paper, profile: str, store: Store) -> tuple[Ledger, list[str]]:
@@ -26,7 +30,8 @@ def accept(paper: Paper, profile: str, store: Store) -> tuple[Ledger, list[str]]
         The ledger, and a line for each verdict that changed.
 
     Raises:
-        UserError: there is nothing to accept, or it rests on data that stand in for the plan's.
+        UserError: there is nothing to accept, it rests on data that stand in for the plan's, or
+            it was made with another recipe; then nothing is written.
     """
     found = evidence.gather(paper, profile, store)
     if not found:
@@ -41,6 +46,9 @@ def accept(paper: Paper, profile: str, store: Store) -> tuple[Ledger, list[str]]
                 f"{record.experiment} was run on {record.data['name']} instead of {wanted[0]}; "
                 f"run `python -m replab fetch {wanted[0]}` and replicate again"
             )
+        problem = _other_recipe(paper, record)
+        if problem:
+            raise UserError(f"record {record.id} was {problem}")
     ledger = build(paper, profile, found)
     before = _verdicts(paper, profile)
     folder = evidence.runs_dir(paper.name)
@@ -67,9 +75,7 @@ def _verdicts(paper: Paper, profile: str) -> dict[str, str]:
     if not path.is_file():
         return {}
     content = evidence.read_ledger_file(path, mend="remove it to accept anew")
-    claims = content["claims"]
-    assert isinstance(claims, list)
-    return {claim["id"]: claim["verdict"] for claim in claims}
+    return {claim["id"]: claim["verdict"] for claim in content["claims"]}
 
 
 def _remove_orphans(paper: Paper) -> None:
@@ -77,9 +83,7 @@ def _remove_orphans(paper: Paper) -> None:
     used: set[str] = set()
     for profile in accepted_profiles(paper.name):
         path = evidence.accepted_path(paper.name, profile)
-        runs = evidence.read_ledger_file(path, mend="restore it from git")["runs"]
-        assert isinstance(runs, dict)
-        used |= set(runs)
+        used |= set(evidence.read_ledger_file(path, mend="restore it from git")["runs"])
     for path in evidence.runs_dir(paper.name).glob("*.json"):
         if path.stem not in used:
             path.unlink()
@@ -98,14 +102,30 @@ def check(paper: Paper, profile: str) -> list[str]:
     problems = [
         f"record {record.id} ({record.experiment}) was changed after it was accepted"
         for record in found
-        if content["runs"][record.id] != record_digest(record)  # type: ignore[index]
+        if content["runs"][record.id] != record_digest(record)
     ]
+    for record in found:
+        stale = out_of_date(paper, record) or _other_recipe(paper, record)
+        if stale:
+            problems.append(f"record {record.id} was accepted, but it is out of date: {stale}")
     problems += _unlisted(paper)
     derived = json.loads(json.dumps(build(paper, profile, found).as_dict()))
-    if derived == content:
-        return problems
-    problems += _differences(content, derived)
+    if derived != content:
+        problems += _differences(content, derived)
     return problems
+
+
+def _other_recipe(paper: Paper, record: Record) -> str:
+    """How a record's recipe differs from its plan's; empty if it does not."""
+    experiment = paper.replication.experiments[record.experiment]
+    recipe = json.loads(json.dumps(dict(experiment.plans[record.profile].recipe)))
+    if dict(record.recipe) == recipe:
+        return ""
+    changed = [k for k in {**record.recipe, **recipe} if record.recipe.get(k) != recipe.get(k)]
+    return (
+        f"made with another recipe ({', '.join(changed)}); bump the version of "
+        f"{record.experiment} in replications/{paper.name}/experiments.py and run it again"
+    )
 
 
 def _unlisted(paper: Paper) -> list[str]:
@@ -114,7 +134,7 @@ def _unlisted(paper: Paper) -> list[str]:
         content = evidence.read_ledger_file(
             evidence.accepted_path(paper.name, profile), mend="restore it from git"
         )
-        listed |= set(content["runs"])  # type: ignore[call-overload]
+        listed |= set(content["runs"])
     return [
         f"record {path.stem} belongs to no accepted ledger"
         for path in sorted(evidence.runs_dir(paper.name).glob("*.json"))
@@ -122,114 +142,30 @@ def _unlisted(paper: Paper) -> list[str]:
     ]
 
 
-def _differences(accepted: dict[str, object], derived: dict[str, object]) -> list[str]:
-    """One line a claim (or other part) in which two ledgers differ."""
-    lines = []
-    for part in sorted({*accepted, *derived} - {"claims"}):
-        if accepted.get(part) != derived.get(part):
-            lines.append(f"{part} of the accepted ledger does not follow from the records")
-    old = {c["id"]: c for c in accepted["claims"]}  # type: ignore[attr-defined]
-    new = {c["id"]: c for c in derived["claims"]}  # type: ignore[attr-defined]
+def _differences(accepted: dict[str, Any], derived: dict[str, Any]) -> list[str]:
+    """One line a claim's field (or other part) in which two unequal ledgers differ."""
+    lines = [
+        f"{part} of the accepted ledger does not follow from the records"
+        for part in sorted({*accepted, *derived} - {"claims"})
+        if accepted.get(part) != derived.get(part)
+    ]
+    old = {c["id"]: c for c in accepted["claims"]}
+    new = {c["id"]: c for c in derived["claims"]}
     for claim in [*new, *(c for c in old if c not in new)]:
         if claim not in old or claim not in new:
             state = "not in the accepted ledger" if claim in new else "no longer stated"
             lines.append(f"{claim} is {state}")
             continue
-        for field in new[claim]:
-            if old[claim].get(field) != new[claim][field]:
-                lines.append(
-                    f"{claim}: {field} is accepted as {_short(old[claim].get(field))}, but the "
-                    f"records and the paper's files give {_short(new[claim][field])}"
-                )
-    return lines
+        lines += [
+            f"{claim}: {field} is accepted as {_short(old[claim].get(field))}, but the "
+            f"records and the paper's files give {_short(new[claim].get(field))}"
+            for field in dict.fromkeys((*new[claim], *old[claim]))
+            if old[claim].get(field) != new[claim].get(field)
+        ]
+    # What is left: the order of the claims, a claim that stands twice, a field that is null.
+    return lines or ["the accepted ledger lists its claims otherwise than the paper's files"]
 
 
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "…"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A fresh number beside the accepted one.
-
-    Attributes:
-        state: `ok`, `worse` (it breaks the build), or `not compared`.
-    """
-
-    claim: str
-    state: str
-    why: str
-
-
-def regress(
-    paper: Paper, profile: str, fresh: Sequence[Record], reasons: Sequence[str] = ()
-) -> list[Comparison]:
-    """Compare a fresh ledger with the accepted one, claim by claim.
-
-    Exact claims must be equal; numbers of fixed weights within a unit of the last printed digit;
-    trained ones inside the prediction interval of the accepted seeds; verdicts of powered scaled
-    claims the same. What rests on other data, or was not run here, is not compared.
-
-    Args:
-        fresh: records made on this machine.
-        reasons: why runs were skipped here, for what is not compared.
-    """
-    _, old_records = evidence.committed(paper, profile)
-    old, new = build(paper, profile, old_records), build(paper, profile, fresh)
-    comparisons = []
-    for entry in old.select(attempted=True):
-        comparisons.append(_compare(paper, entry, new[entry.id], old_records, fresh, reasons))
-    return comparisons
-
-
-def _compare(
-    paper: Paper,
-    old: Entry,
-    new: Entry,
-    old_records: Sequence[Record],
-    fresh: Sequence[Record],
-    reasons: Sequence[str],
-) -> Comparison:
-    if new.verdict == NOT_ATTEMPTED:
-        reason = f" ({reasons[0]})" if reasons else ""
-        return Comparison(old.id, "not compared", f"not run here{reason}")
-    if new.data != old.data:
-        return Comparison(old.id, "not compared", f"rests on {new.data}, accepted on {old.data}")
-    claim = paper.claims[old.id]
-    problems = []
-    for selector in claim_selectors(claim):
-        experiment = paper.replication.experiments[selector.experiment]
-        before = list(selectors.values(selector, old_records).values())
-        now = list(selectors.values(selector, fresh).values())
-        if experiment.deterministic:
-            problem = _fixed(old, before[0], now[0])
-        else:
-            problem = _trained(before, now)
-        if problem:
-            problems.append(f"{selector}: {problem}")
-    if old.powered and old.verdict != new.verdict:
-        problems.append(f"verdict {new.verdict}, accepted as {old.verdict}")
-    if problems:
-        return Comparison(old.id, "worse", "; ".join(dict.fromkeys(problems)))
-    return Comparison(old.id, "ok", "")
-
-
-def _fixed(entry: Entry, before: float, now: float) -> str:
-    """How a number without seeds differs beyond what its claim allows; empty if it does not."""
-    rule = (entry.tolerance or {}).get("rule")
-    allowed = 0.0
-    if entry.kind == "value" and rule != "relative":
-        allowed = 2 * printed.parse(entry.reported).half_digit
-    if abs(now - before) <= allowed * (1 + 1e-9):
-        return ""
-    return f"{format_number(now)}, accepted as {format_number(before)}"
-
-
-def _trained(before: Sequence[float], now: Sequence[float]) -> str:
-    """How a trained number lies outside its prediction interval; empty if it does not."""
-    mean = statistics.estimate(now).mean
-    low, high = statistics.prediction_interval(before, REGRESSION_LEVEL, new=len(now))
-    if low <= mean <= high:
-        return ""
-    return f"mean {mean:.4g} lies outside [{low:.4g}, {high:.4g}]"

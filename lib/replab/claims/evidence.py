@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from replab import paths
-from replab.claims.ledger import Ledger
+from replab.claims.ledger import Ledger, cohort_key, current_records
 from replab.claims.schema import Paper
 from replab.errors import UserError
 from replab.files import read_json, write_json
@@ -42,7 +43,7 @@ def save_machine_ledger(ledger: Ledger, store: Store) -> Path:
     return path
 
 
-def read_ledger_file(path: Path, *, mend: str) -> dict[str, object]:
+def read_ledger_file(path: Path, *, mend: str) -> dict[str, Any]:
     """The plain content of a ledger file.
 
     Raises:
@@ -51,10 +52,18 @@ def read_ledger_file(path: Path, *, mend: str) -> dict[str, object]:
     content = read_json(path, mend=mend)
     if not isinstance(content, dict) or not {"format", "claims", "runs"} <= set(content):
         raise UserError(f"{path} is no ledger; {mend}")
+    claims, runs = content["claims"], content["runs"]
+    if not isinstance(runs, dict) or not all(isinstance(v, str) for v in runs.values()):
+        raise UserError(f"{path} has no table of runs and their digests; {mend}")
+    if not isinstance(claims, list) or not all(
+        isinstance(c, dict) and isinstance(c.get("id"), str) and isinstance(c.get("verdict"), str)
+        for c in claims
+    ):
+        raise UserError(f"{path} has no list of claims, each with id and verdict; {mend}")
     return content
 
 
-def committed(paper: Paper, profile: str) -> tuple[dict[str, object], list[Record]]:
+def committed(paper: Paper, profile: str) -> tuple[dict[str, Any], list[Record]]:
     """The accepted ledger's content and the committed records it rests on.
 
     Raises:
@@ -76,36 +85,38 @@ def machine(paper: Paper, profile: str, store: Store) -> list[Record]:
     return _read_all(store.folder / "runs" / paper.name, content, mend)
 
 
-def _read_all(folder: Path, content: dict[str, object], mend: str) -> list[Record]:
-    runs = content["runs"]
-    if not isinstance(runs, dict):
-        raise UserError(f"the ledger beside {folder} has no table of runs; {mend}")
+def _read_all(folder: Path, content: dict[str, Any], mend: str) -> list[Record]:
     found = []
-    for run in runs:
+    for run in content["runs"]:
         path = folder / f"{run}.json"
         if not path.is_file():
             raise UserError(f"record {run} of the ledger is missing ({path}); {mend}")
-        found.append(records.read(path))
+        record = records.read(path)
+        if record.id != run:
+            raise UserError(f"{path} holds another record, {record.id}; {mend}")
+        found.append(record)
     return found
 
 
 def cohorts(found: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
-    """Records that may be compared with each other: same experiment, data, precision, device."""
+    """Records that may be compared with each other, by `cohort_key`."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in found:
-        key = (record.experiment, record.data["name"], record.precision, record.device)
-        groups.setdefault(key, []).append(record)
+        groups.setdefault(cohort_key(record), []).append(record)
     return groups
 
 
 def best_cohorts(found: Sequence[Record], preferred: dict[str, tuple[str, ...]]) -> list[Record]:
     """One cohort an experiment: on the data that come first in its plan, then the largest.
 
+    Where two are as good, the first in the order of their keys, so that the choice does not hang
+    on the order of the records.
+
     Args:
         preferred: experiment → names of data in order of preference.
     """
     best: dict[str, tuple[tuple[int, int], list[Record]]] = {}
-    for (experiment, data, _, _), group in cohorts(found).items():
+    for (experiment, data, *_), group in sorted(cohorts(found).items(), key=lambda item: item[0]):
         order = preferred.get(experiment, ())
         rank = (-order.index(data) if data in order else -len(order), len(group))
         if experiment not in best or rank > best[experiment][0]:
@@ -114,19 +125,12 @@ def best_cohorts(found: Sequence[Record], preferred: dict[str, tuple[str, ...]])
 
 
 def current(paper: Paper, profile: str, found: Iterable[Record]) -> list[Record]:
-    """The best cohorts among the records of a profile that the experiments as they are now made."""
+    """The best cohorts among the records that the experiments as they are now would make."""
     experiments = paper.replication.experiments
-    fits = [
-        r
-        for r in found
-        if r.profile == profile
-        and r.experiment in experiments
-        and r.version == experiments[r.experiment].version
-    ]
     preferred = {
         name: e.plans[profile].data for name, e in experiments.items() if profile in e.plans
     }
-    return best_cohorts(fits, preferred)
+    return best_cohorts(current_records(paper, profile, found), preferred)
 
 
 def gather(paper: Paper, profile: str, store: Store) -> list[Record]:

@@ -11,6 +11,7 @@ from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS, decide
 from replab.errors import UserError
 from replab.files import canonical_json, sha256_bytes
 from replab.runs.experiment import PROFILES
+from replab.runs.identity import device_class
 from replab.runs.record import Record
 
 FORMAT = 1
@@ -117,10 +118,12 @@ def build(paper: Paper, profile: str, records: Iterable[Record]) -> Ledger:
     A pure function of the paper's files and the records: the same ones give the same ledger.
 
     Raises:
-        UserError: two records stand for the same number, or a record lacks a metric.
+        UserError: two records stand for the same number, a record lacks a metric or holds a
+            number that is not finite, or the records of an experiment must not be compared.
     """
-    own = [r for r in records if r.paper == paper.name and r.profile == profile]
-    own = [r for r in own if _is_current(paper, r)]
+    own = current_records(paper, profile, records)
+    _require_one_cohort(paper, profile, own)
+    digests = {r.id: record_digest(r) for r in own}
     entries = []
     for claim in paper.claims.values():
         if claim.profile is not None and claim.profile != profile:
@@ -131,27 +134,121 @@ def build(paper: Paper, profile: str, records: Iterable[Record]) -> Ledger:
             raise UserError(
                 f"{paper.name}, profile {profile}, claim {claim.id}: {error}"
             ) from error
-    digests = {r.id: record_digest(r) for r in own}
     return Ledger(paper.name, profile, entries, digests)
 
 
 def record_digest(record: Record) -> str:
-    """Digest of everything a record says."""
-    return sha256_bytes(canonical_json(record.as_dict()).encode())
+    """Digest of everything a record says.
+
+    Raises:
+        UserError: one of its numbers is not finite.
+    """
+    try:
+        return sha256_bytes(canonical_json(record.as_dict()).encode())
+    except ValueError as error:
+        raise UserError(
+            f"record {record.id} ({record.experiment}) holds a number that is not finite; restore "
+            "it from git or delete it and run again"
+        ) from error
 
 
-def _is_current(paper: Paper, record: Record) -> bool:
-    """Whether a record was made by the experiment as it is now."""
+def current_records(paper: Paper, profile: str, records: Iterable[Record]) -> list[Record]:
+    """The records of a profile that the experiments as they are now would make."""
+    return [
+        r
+        for r in records
+        if r.paper == paper.name and r.profile == profile and not out_of_date(paper, r)
+    ]
+
+
+def out_of_date(paper: Paper, record: Record) -> str:
+    """Why a record is not one that its experiment would make now; empty if it is."""
     experiment = paper.replication.experiments.get(record.experiment)
-    return experiment is not None and experiment.version == record.version
+    if experiment is None:
+        return f"there is no experiment {record.experiment} any more"
+    if record.version != experiment.version:
+        return (
+            f"made by version {record.version} of {record.experiment}, which is now version "
+            f"{experiment.version}"
+        )
+    plan = experiment.plans.get(record.profile)
+    if plan is None or dict(record.variant) not in [dict(v) for v in plan.variants]:
+        return f"{record.experiment} has no such variant in profile {record.profile} any more"
+    return ""
+
+
+def cohort_key(record: Record) -> tuple[str, ...]:
+    """Equal for records that may be compared: same experiment, data, precision, device class.
+
+    The data set's own fingerprint is the first part; what follows a `+` is the variant's weights.
+    """
+    name = record.data["name"]
+    content = record.data["fingerprint"].partition("+")[0] if name else ""
+    return record.experiment, name, content, record.precision, device_class(record.device)
+
+
+def _require_one_cohort(paper: Paper, profile: str, records: Sequence[Record]) -> None:
+    keys: dict[str, tuple[str, ...]] = {}
+    for record in records:
+        key = cohort_key(record)
+        if keys.setdefault(record.experiment, key) != key:
+            kinds = " and ".join("/".join(filter(None, k[1:])) for k in (keys[key[0]], key))
+            raise UserError(
+                f"{paper.name}, profile {profile}: records of {record.experiment} on {kinds} must "
+                "not be mixed; remove one kind and replicate again"
+            )
+
+
+def _numbers(
+    paper: Paper, claim: Claim, profile: str, records: Sequence[Record]
+) -> tuple[dict[selectors.Selector, dict[int, float]], str]:
+    """A claim's numbers by seed, ready to be compared; or why there are none.
+
+    Where several numbers are compared, only seeds count that all of them have; a number that one
+    run settles stands beside every seed.
+    """
+    found = {s: selectors.values(s, records) for s in claim_selectors(claim)}
+    if not claim.gate or not found or not all(found.values()):
+        return {}, _what_it_needs(paper, claim, profile)
+    experiments = paper.replication.experiments
+    fixed = {s: experiments[s.experiment].deterministic for s in found}
+    if claim.test is None or all(fixed.values()):
+        return found, ""
+    seeds = set.intersection(*(set(v) for s, v in found.items() if not fixed[s]))
+    if not seeds:
+        have = "; ".join(f"{s} has {', '.join(map(str, v))}" for s, v in found.items())
+        return {}, f"needs runs of equal seeds: {have}"
+    return {
+        s: {seed: next(iter(v.values())) if fixed[s] else v[seed] for seed in sorted(seeds)}
+        for s, v in found.items()
+    }, ""
+
+
+def _mixed_data(paper: Paper, profile: str, used: Sequence[Record]) -> str:
+    """Why records of several experiments do not bear comparison; empty if they do.
+
+    A data set that stands in for another one in one experiment, but not in the other.
+    """
+    plans = {r.experiment: paper.replication.experiments[r.experiment].plans for r in used}
+    planned = {p[profile].data[0] for p in plans.values() if p[profile].data}
+    names = {r.data["name"] for r in used if r.data["name"]}
+    if len(names) <= len(planned):
+        return ""
+    return f"needs runs on one data set, but has them on {', '.join(sorted(names))}"
 
 
 def _entry(paper: Paper, claim: Claim, profile: str, records: Sequence[Record]) -> Entry:
-    wanted = claim_selectors(claim)
+    found, lack = _numbers(paper, claim, profile, records)
+    experiments = paper.replication.experiments
     used = [
-        r for r in records for s in wanted if r.experiment == s.experiment and s.fits(r.variant)
+        r
+        for r in records
+        for s, numbers in found.items()
+        if r.experiment == s.experiment
+        and s.fits(r.variant)
+        and (r.seed in numbers or experiments[r.experiment].deterministic)
     ]
-    found = [selectors.values(selector, records) for selector in wanted]
+    lack = lack or _mixed_data(paper, profile, used)
     base: dict[str, Any] = {
         "id": claim.id,
         "locus": claim.locus,
@@ -169,23 +266,22 @@ def _entry(paper: Paper, claim: Claim, profile: str, records: Sequence[Record]) 
     }
     tolerance = paper.tolerances.get(claim.tolerance)
     base["tolerance"] = _tolerance_fields(claim.tolerance, tolerance) if tolerance else None
-    if not claim.gate or tolerance is None or not wanted or not all(found):
+    if lack or tolerance is None:
         return Entry(
             measured=None,
             interval=None,
             n=0,
             verdict=NOT_ATTEMPTED,
-            why=_what_it_needs(paper, claim, profile),
+            why=lack,
             data="",
             runs=[],
             **base,
         )
-    deterministic = all(paper.replication.experiments[s.experiment].deterministic for s in wanted)
     outcome = decide(
         claim,
         tolerance,
-        lambda selector: selectors.values(selector, records),
-        deterministic=deterministic,
+        found.__getitem__,
+        deterministic=all(experiments[s.experiment].deterministic for s in found),
         published=lambda other: _published(paper, other),
     )
     return Entry(

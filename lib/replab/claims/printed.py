@@ -1,12 +1,13 @@
 """Numbers as papers print them: `0.27M`, `6.61±0.16`, `> 60`."""
 
+import math
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal, localcontext
 
 MULTIPLIERS = {"": 0, "k": 3, "M": 6, "G": 9}
 _NUMBER = re.compile(
-    r"(?P<bound>[<>])?\s*(?P<digits>-?\d*\.?\d+)(?P<unit>[kMG]?)(?:\s*±\s*(?P<spread>\d*\.?\d+))?"
+    r"(?P<bound>[<>])?\s*(?P<digits>[+-]?\d*\.?\d+)(?P<unit>[kMG]?)(?:\s*±\s*(?P<spread>\d*\.?\d+))?"
 )
 
 
@@ -20,7 +21,7 @@ class Printed:
         decimals: digits printed after the point, before the multiplier.
         exponent: power of ten of the multiplier.
         bound: `<` or `>` if the print is a bound, else empty.
-        spread: the ± part, if there is one.
+        spread: the ± part, if there is one, multiplier applied.
     """
 
     text: str
@@ -37,13 +38,15 @@ class Printed:
 
     def matches(self, measured: float) -> bool:
         """Whether a number rounds to the print; a tie may have gone either way."""
+        if not math.isfinite(measured):
+            return False
         with localcontext() as context:
             context.prec = 50
-            scaled = Decimal(repr(measured)).scaleb(-self.exponent)
+            scaled = Decimal(repr(float(measured))).scaleb(-self.exponent)
             quantum = Decimal(1).scaleb(-self.decimals)
             printed = Decimal(repr(self.value)).scaleb(-self.exponent).quantize(quantum)
             return printed in {
-                scaled.quantize(quantum, rounding=how) for how in (ROUND_HALF_UP, ROUND_HALF_EVEN)
+                scaled.quantize(quantum, rounding=how) for how in (ROUND_HALF_UP, ROUND_HALF_DOWN)
             }
 
 
@@ -55,7 +58,9 @@ def parse(text: str) -> Printed:
     """
     match = _NUMBER.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"'{text}' is no printed number such as 8.75, 0.27M, 6.61±0.16 or > 60")
+        raise ValueError(
+            f"'{text}' is no printed number such as 8.75, +2.1, 0.27M, 6.61±0.16 or > 60"
+        )
     digits, exponent = match["digits"], MULTIPLIERS[match["unit"]]
     return Printed(
         text=text.strip(),
@@ -63,7 +68,7 @@ def parse(text: str) -> Printed:
         decimals=len(digits.partition(".")[2]),
         exponent=exponent,
         bound=match["bound"] or "",
-        spread=float(match["spread"]) if match["spread"] else None,
+        spread=float(Decimal(match["spread"]).scaleb(exponent)) if match["spread"] else None,
     )
 
 

@@ -24,7 +24,7 @@ class Selector:
 
     def fits(self, variant: Variant) -> bool:
         """Whether a variant has all the selector's values."""
-        return all(str(variant.get(key)) == value for key, value in self.variant)
+        return all(key in variant and str(variant[key]) == value for key, value in self.variant)
 
     def variants(self, experiment: Experiment, profile: str) -> list[Variant]:
         """The variants of a profile's plan that the selector names: one, or none."""
@@ -57,15 +57,20 @@ def values(selector: Selector, records: Iterable[Record]) -> dict[int, float]:
         ValueError: two records of one seed fit, or a fitting record lacks the metric.
     """
     found: dict[int, float] = {}
+    ids: dict[int, str] = {}
     for record in records:
         if record.experiment != selector.experiment or not selector.fits(record.variant):
             continue
         if record.seed in found:
-            raise ValueError(f"{selector} fits two runs of seed {record.seed}")
+            raise ValueError(
+                f"{selector} fits two runs of seed {record.seed}, {ids[record.seed]} and "
+                f"{record.id}; remove the record that is out of date"
+            )
         if selector.metric not in record.metrics:
             known = ", ".join(sorted(record.metrics))
             raise ValueError(f"record {record.id} has no metric {selector.metric}; it has {known}")
         found[record.seed] = float(record.metrics[selector.metric])
+        ids[record.seed] = record.id
     return dict(sorted(found.items()))
 
 
@@ -73,15 +78,20 @@ def answer(claim: str, answers: Mapping[str, str]) -> Selector | None:
     """The selector that answers a claim, from patterns such as `table6.resnet{depth}.error`.
 
     Raises:
-        ValueError: two patterns fit, or the selector is none.
+        ValueError: two patterns fit, or a pattern or the selector is none.
     """
     fits = []
     for pattern, template in answers.items():
         # A word stands for a piece between dots and hyphens: `resnet{depth}` is not `resnet18-a`.
         expression = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^.-]+)", re.escape(pattern))
-        match = re.fullmatch(expression, claim)
-        if match:
-            fits.append(template.format(**match.groupdict()))
+        try:
+            match = re.fullmatch(expression, claim)
+            if match:
+                fits.append(template.format(**match.groupdict()))
+        except (re.error, KeyError, IndexError) as error:
+            raise ValueError(
+                f"ANSWERS: '{pattern}' and '{template}' do not fit together ({error})"
+            ) from error
     if len(fits) > 1:
         raise ValueError(f"claim {claim} has {len(fits)} answers: {', '.join(fits)}")
     return parse(fits[0]) if fits else None

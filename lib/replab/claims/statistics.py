@@ -44,8 +44,14 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
 def combine_by_seed(
     plus: Sequence[Mapping[int, float]], minus: Sequence[Mapping[int, float]]
 ) -> dict[int, float]:
-    """Σ plus − Σ minus, seed by seed, over the seeds that all of them have."""
+    """Σ plus − Σ minus, seed by seed, over the seeds that all of them have.
+
+    Raises:
+        ValueError: they have no seed in common, so there is no pair.
+    """
     seeds = set.intersection(*(set(values) for values in (*plus, *minus)))
+    if not seeds:
+        raise ValueError("the runs to be paired have no seed in common")
     return {
         seed: math.fsum([*(v[seed] for v in plus), *(-v[seed] for v in minus)])
         for seed in sorted(seeds)
@@ -68,10 +74,18 @@ def prediction_interval(
 
 
 def welch(ours: Sequence[float], mean: float, deviation: float, n: int) -> float:
-    """Two-sided p-value of Welch's t-test of our values against a printed mean ± s.d. of n runs."""
+    """Two-sided p-value of Welch's t-test of our values against a printed mean ± s.d. of n runs.
+
+    Raises:
+        ValueError: one of the two sides has fewer than two values.
+    """
     from scipy import stats
 
     own = estimate(ours)
+    if own.n < 2 or n < 2:
+        raise ValueError("Welch's t-test takes two values or more on each side")
+    if own.deviation == 0 and deviation == 0:
+        return 1.0 if own.mean == mean else 0.0
     test = stats.ttest_ind_from_stats(
         own.mean, own.deviation, own.n, mean, deviation, n, equal_var=False
     )
@@ -79,7 +93,11 @@ def welch(ours: Sequence[float], mean: float, deviation: float, n: int) -> float
 
 
 def t_quantile(degrees: int, level: float) -> float:
-    """Two-sided quantile of Student's t."""
+    """Two-sided quantile of Student's t, to ten digits.
+
+    Releases of scipy differ in the last bits. All else that leads to an interval is exactly
+    rounded everywhere, so that `check` may compare intervals for equality on any machine.
+    """
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, 0.5 + level / 2))
+    return float(f"{stdtrit(degrees, 0.5 + level / 2):.10g}")

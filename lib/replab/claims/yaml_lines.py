@@ -30,7 +30,8 @@ class LinedYaml:
     def error(self, location: Location, message: str) -> UserError:
         """A one-line error about the value at a location."""
         place = ".".join(map(str, location))
-        return UserError(f"{self.file}:{self.line(location)}: {place}: {message}")
+        prefix = f"{self.file}:{self.line(location)}"
+        return UserError(f"{prefix}: {place}: {message}" if place else f"{prefix}: {message}")
 
 
 def read(path: Path, *, shown_as: str) -> LinedYaml:
@@ -45,19 +46,33 @@ def read(path: Path, *, shown_as: str) -> LinedYaml:
     import yaml
 
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        data = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {shown_as}: {error.strerror or error}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{shown_as}:{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{shown_as}: not valid YAML: {' '.join(str(error).split())}") from error
-    if node is None:
-        raise UserError(f"{shown_as}:1: the file is empty")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(f"{shown_as}:{line}: not UTF-8; save the file as UTF-8") from error
     lines: dict[Location, int] = {}
-    value = _build(node, (), lines, shown_as)
-    return LinedYaml(shown_as, value, lines)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            raise UserError(f"{shown_as}:1: the file is empty")
+        return LinedYaml(shown_as, _build(node, (), lines, shown_as), lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = " ".join((error.problem or error.context or "").split())
+        raise UserError(f"{shown_as}:{line}: not valid YAML: {problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise UserError(f"{shown_as}:{line}: not valid YAML: {error.reason}") from error
+    except RecursionError as error:
+        raise UserError(
+            f"{shown_as}:1: not valid YAML: an alias stands inside its own anchor, or the file is "
+            "nested too deep"
+        ) from error
 
 
 def _build(node: Any, location: Location, lines: dict[Location, int], file: str) -> Any:
@@ -79,5 +94,8 @@ def _build(node: Any, location: Location, lines: dict[Location, int], file: str)
     constructor = yaml.SafeLoader("")
     try:
         return constructor.construct_object(node, deep=True)
+    except ValueError as error:
+        line = node.start_mark.line + 1
+        raise UserError(f"{file}:{line}: not valid YAML: {error}") from error
     finally:
         constructor.dispose()

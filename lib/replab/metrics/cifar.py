@@ -1,6 +1,5 @@
 """The score of a CIFAR-10 checkpoint on the 10,000 test images."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,18 +52,32 @@ def identify(checkpoint: Checkpoint, path: Path) -> tuple[str, dict[str, Any], d
     Raises:
         UserError: it is no CIFAR network, or its metadata are malformed.
     """
-    try:
-        words = {k: json.loads(v) for k, v in checkpoint.metadata.items() if k in _FIELDS}
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: its metadata are not JSON ({error}); save it anew") from error
-    preprocessing = dict(words.get("preprocessing") or DEFAULT_PREPROCESSING)
-    if "model" in words:
-        return str(words["model"]), dict(words.get("options") or {}), preprocessing
-    name, options = infer_cifar(checkpoint.state_dict)
+    about: dict[str, Any] = {}
+    for field, (kind, words) in _FIELDS.items():
+        value = checkpoint.metadata.get(field)
+        if value is not None and not isinstance(value, kind):
+            raise UserError(f"{path}: {field} of its metadata is not {words}; save it anew")
+        about[field] = value
+    preprocessing = dict(about["preprocessing"] or DEFAULT_PREPROCESSING)
+    if about["model"] is not None:
+        name, options = about["model"], dict(about["options"] or {})
+    else:
+        try:
+            name, options = infer_cifar(checkpoint.state_dict)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+    if not name.startswith("cifar_") or options.get("in_channels", 3) != 3:
+        raise UserError(f"{path} is of {name}, no net for colour images of CIFAR; give such a one")
     return name, options, preprocessing
 
 
-_FIELDS = ("model", "options", "preprocessing")
+_FIELDS: Mapping[str, tuple[type, str]] = MappingProxyType(
+    {
+        "model": (str, "text"),
+        "options": (dict, "a JSON object"),
+        "preprocessing": (dict, "a JSON object"),
+    }
+)
 
 
 def prepare(images: np.ndarray, preprocessing: Mapping[str, Any]) -> torch.Tensor:
@@ -85,7 +98,12 @@ def prepare(images: np.ndarray, preprocessing: Mapping[str, Any]) -> torch.Tenso
     tensor = torch.from_numpy(np.array(array)).permute(0, 3, 1, 2).float().div_(255)
     for name, operation in (("mean", tensor.sub_), ("std", tensor.div_)):
         if name in preprocessing:
-            values = torch.tensor(preprocessing[name], dtype=torch.float32)
+            try:
+                values = torch.tensor(preprocessing[name], dtype=torch.float32)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise UserError(f"{name} of the preprocessing holds other than numbers") from error
+            if not torch.isfinite(values).all() or (name == "std" and not values.all()):
+                raise UserError(f"{name} of the preprocessing holds NaN, infinity or a zero")
             values = values.reshape(-1, 1, 1) if values.ndim == 1 else values
             try:
                 operation(values)
@@ -112,18 +130,26 @@ def score_checkpoint(
         labels: N.
 
     Raises:
-        UserError: the file is no readable CIFAR checkpoint, or does not fit strictly.
+        UserError: the file is no readable CIFAR checkpoint, does not fit strictly, carries a
+            preprocessing that does not fit the images, or its network gives no finite numbers.
     """
     checkpoint = read_checkpoint(path)
     name, options, preprocessing = identify(checkpoint, path)
-    model = models.load(models.create(name, **options), checkpoint)
-    folded = fold_batch_norm(model).to(device, memory_format=torch.channels_last)
-    logits = predict(
-        folded, prepare(images, preprocessing).to(device), batch_size=BATCH, progress=progress
-    )
-    error = top_k_error(logits.cpu(), torch.from_numpy(np.asarray(labels).astype(np.int64)))
+    try:
+        model = models.create(name, **options)
+        prepared = prepare(images, preprocessing)
+    except UserError as error:
+        raise UserError(f"{path}: its metadata are at fault: {error}; save it anew") from error
+    models.load(model, checkpoint)
+    folded = fold_batch_norm(model).to(device).to(memory_format=torch.channels_last)
+    logits = predict(folded, prepared.to(device), batch_size=BATCH, progress=progress)
+    truth = torch.from_numpy(np.asarray(labels).astype(np.int64))
+    try:
+        wrong = top_k_error(logits.cpu(), truth)
+    except ValueError as reason:
+        raise UserError(f"{path}: its network cannot be scored: {reason}; train anew") from reason
     shown = name if not options else f"{name} ({_words(options)})"
-    return Score(round(error, 10), len(labels), shown, preprocessing)
+    return Score(round(wrong, 10), len(labels), shown, preprocessing)
 
 
 def _words(options: Mapping[str, Any]) -> str:

@@ -41,10 +41,14 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
         labels: N, 0…K−1.
 
     Raises:
-        ValueError: the shapes do not fit, N is 0, or a logit is not finite.
+        ValueError: the shapes do not fit, N is 0, a label or `k` is out of range, or a logit is
+            not finite.
     """
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
         raise ValueError(f"logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}")
+    classes = logits.shape[1]
+    if not 1 <= k <= classes or not ((labels >= 0) & (labels < classes)).all():
+        raise ValueError(f"k = {k} or a label is out of the range of {classes} classes")
     if not torch.isfinite(logits).all():
         raise ValueError("logits are not finite")
     best = logits.topk(k, dim=1).indices

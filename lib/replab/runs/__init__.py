@@ -1,1 +1,1 @@
-"""Runs: jobs that produce numbers; what identifies them, where their records are, who executes them."""
+"""Runs: jobs that produce numbers; their identity, their records, who executes them."""

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from replab.errors import MissingData, UserError
 from replab.runs import executors
@@ -55,12 +55,13 @@ def plan(
         may_fetch: whether missing data may be downloaded now.
     """
     campaign = Campaign(replication, profile, device)
+    here = _Availability(may_fetch)
     for experiment in replication.experiments.values():
         asked = experiment.plans.get(profile)
         if asked is None or not any(wanted(experiment, v) for v in asked.variants):
             continue
         try:
-            data = _choose_data(asked, campaign, may_fetch)
+            data = _choose_data(asked, campaign, here)
         except MissingData as error:
             campaign.skipped[experiment.name] = str(error)
             continue
@@ -70,7 +71,7 @@ def plan(
         for spec in specs:
             if not wanted(experiment, spec.variant):
                 continue
-            lack = _lacking(experiment, spec.variant, may_fetch)
+            lack = next(filter(None, map(here.lack, experiment.fetches(spec.variant))), "")
             if lack:
                 label = f"{experiment.name}[{format_variant(spec.variant)}]"
                 campaign.skipped[label] = lack
@@ -79,16 +80,33 @@ def plan(
     return campaign
 
 
-def _choose_data(asked: Plan, campaign: Campaign, may_fetch: bool) -> tuple[str, str]:
+class _Availability:
+    """What can be had on this machine; each name is tried once, for a download takes its time."""
+
+    def __init__(self, may_fetch: bool) -> None:
+        self._may_fetch = may_fetch
+        self._lacks: dict[str, str] = {}
+
+    def lack(self, name: str) -> str:
+        """Why a data set or a file of weights cannot be had; empty if it can."""
+        if name not in self._lacks:
+            self._lacks[name] = ""
+            try:
+                obtain(name, self._may_fetch)
+            except UserError as error:
+                self._lacks[name] = str(error)
+        return self._lacks[name]
+
+
+def _choose_data(asked: Plan, campaign: Campaign, here: _Availability) -> tuple[str, str]:
     """Name and fingerprint of the first data set of a plan that can be had."""
     from replab import datasets
 
     reasons = []
     for name in asked.data:
-        try:
-            obtain(name, may_fetch)
-        except UserError as error:
-            reasons.append(str(error))
+        lack = here.lack(name)
+        if lack:
+            reasons.append(lack)
             continue
         if reasons:
             notice = f"{name} stands in for {asked.data[0]}: {reasons[0]}"
@@ -98,16 +116,6 @@ def _choose_data(asked: Plan, campaign: Campaign, may_fetch: bool) -> tuple[str,
     if reasons:
         raise MissingData(reasons[0])
     return "", ""
-
-
-def _lacking(experiment: Experiment, variant: Variant, may_fetch: bool) -> str:
-    """Why a variant cannot be run here; empty if it can."""
-    for name in experiment.fetches(variant):
-        try:
-            obtain(name, may_fetch)
-        except UserError as error:
-            return str(error)
-    return ""
 
 
 def obtain(name: str, may_fetch: bool) -> None:
@@ -152,9 +160,13 @@ def carry_out(
     found, missing = find(campaign, store)
     errors: list[Exception] = []
     if missing:
-        placement = executors.place(campaign.device, len(missing), workers)
+        # Threads move the last bits of a training. Laid out for the whole campaign, a run gets
+        # as many after an interruption as before.
+        placement = executors.place(campaign.device, len(campaign.specs), workers)
+        placement = replace(placement, devices=placement.devices[: len(missing)])
         reused = f", {len(found)} found in the store" if found else ""
-        print(f"{len(missing)} runs to do{reused}; {placement.text}", file=sys.stderr)
+        runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
+        print(f"{runs} to do{reused}; {placement.text}", file=sys.stderr)
         costs = campaign.costs(missing)
         errors += executors.run_all(missing, store=store, placement=placement, costs=costs)
         found, _ = find(campaign, store)

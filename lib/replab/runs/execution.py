@@ -1,12 +1,14 @@
 """Doing one run: from its spec to its record in the store."""
 
+import contextlib
 import os
+import sys
 import time
 import traceback
 from pathlib import Path
 
 from replab.errors import CheckFailed, UserError
-from replab.files import write_json, write_text
+from replab.files import make_folder, write_json, write_text
 from replab.runs import record as records
 from replab.runs.experiment import RunContext, load_replication, require_experiment
 from replab.runs.identity import RunSpec
@@ -22,12 +24,16 @@ class RunFailed(CheckFailed):
 
 
 class ProgressFile:
-    """Tells other processes how far a run is, a few times a second, through a small file."""
+    """Tells other processes how far a run is, a few times a second, through a small file.
+
+    Raises:
+        UserError: its folder cannot be made.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._written = 0.0
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
 
     def __call__(self, share: float, text: str) -> None:
         """Note the share of the run that is done (0–1) and a short text."""
@@ -36,9 +42,11 @@ class ProgressFile:
             return
         self._written = now
         aside = self.path.with_suffix(".tmp")
-        # No fsync: losing it costs nothing, and it is written often.
-        aside.write_text(f"{share:.6f} {text}", encoding="utf-8")
-        os.replace(aside, self.path)
+        # No fsync: losing it costs nothing, and it is written often. For the same reason a full
+        # disk must not end the run here; the first file that matters will say it.
+        with contextlib.suppress(OSError):
+            aside.write_text(f"{share:.6f} {text}", encoding="utf-8")
+            os.replace(aside, self.path)
 
 
 def read_progress(path: Path) -> tuple[float, str]:
@@ -72,17 +80,19 @@ def execute(spec: RunSpec, store_folder: str, device: str, threads: int) -> str:
     """
     store = Store(Path(store_folder))
     with store.claim(spec):
-        if store.find(spec) is None:
-            store.put(_compute(spec, store, device, threads))
+        try:
+            if store.find(spec) is None:
+                store.put(_compute(spec, store, device, threads))
+            # Also after a kill between the two: a run with a record needs no checkpoint.
             store.discard_workspace(spec)
-        progress_path(store.folder, spec).unlink(missing_ok=True)
+        finally:
+            progress_path(store.folder, spec).unlink(missing_ok=True)
     return spec.id
 
 
 def _compute(spec: RunSpec, store: Store, device: str, threads: int) -> Record:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
-    workspace = store.workspace(spec)
-    workspace.mkdir(parents=True, exist_ok=True)
+    workspace = make_folder(store.workspace(spec))
     clock = _Clock(workspace / "clock.json")
     progress = ProgressFile(progress_path(store.folder, spec))
 
@@ -138,8 +148,6 @@ class _Clock:
 
 
 def _use_threads(threads: int) -> None:
-    import sys
-
     # Counting experiments need no torch threads, and importing torch takes seconds.
     if "torch" in sys.modules:
         import torch

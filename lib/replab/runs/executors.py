@@ -3,27 +3,34 @@
 All of it stands behind `concurrent.futures.Executor`, so that another engine can take its place.
 """
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import Any
 
 from replab.errors import UserError
 from replab.runs.execution import RunFailed, execute, progress_path, read_progress
-from replab.runs.hardware import available_cores
-from replab.runs.identity import RunSpec
+from replab.runs.hardware import available_cores, has_nvidia_driver
+from replab.runs.identity import RunSpec, device_class
 from replab.runs.store import Store
 
 POLL_S = 0.25
-# A worker that dies takes its pool along; the rest is tried again this often before giving up.
-POOL_RESTARTS = 2
+# A run whose worker died, perhaps through another's fault, is tried alone so many times.
+ATTEMPTS_ALONE = 2
+# When so many runs in a row have died alone, it is not the runs: the rest is not tried.
+GIVE_UP_AFTER = 3
+# How long an interrupted worker may take to end before it is killed, in seconds.
+GRACE_S = 3.0
 
 
 class SerialExecutor(Executor):
@@ -66,7 +73,10 @@ def resolve_device(device: str) -> str:
     Raises:
         UserError: the machine has no such device.
     """
-    if device == "cpu":
+    if device != "auto":
+        device_class(device)
+    # Importing torch takes seconds; a machine without an NVIDIA driver needs no closer look.
+    if device == "cpu" or (device == "auto" and not has_nvidia_driver()):
         return "cpu"
     import torch
 
@@ -74,7 +84,11 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if has_cuda else "cpu"
     if device.startswith("cuda") and not has_cuda:
-        raise UserError("--device cuda: this machine has no usable CUDA GPU; use --device cpu")
+        raise UserError(
+            f"--device {device}: this machine has no usable CUDA GPU; use --device cpu"
+        )
+    if device.startswith("mps") and not torch.backends.mps.is_available():
+        raise UserError(f"--device {device}: this machine has no Apple GPU; use --device cpu")
     return device
 
 
@@ -85,7 +99,7 @@ def place(device: str, jobs: int, workers: int | None = None) -> Placement:
     one process of several threads), one per GPU otherwise; never more workers than jobs.
 
     Args:
-        device: `cpu`, `cuda` or `cuda:N`.
+        device: `cpu`, `cuda`, `cuda:N` or `mps`.
         workers: in place of that number.
     """
     cores = available_cores()
@@ -94,16 +108,16 @@ def place(device: str, jobs: int, workers: int | None = None) -> Placement:
 
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     else:
-        gpus = [device] if device.startswith("cuda") else []
+        gpus = [device] if device_class(device) != "cpu" else []
     count = workers or (len(gpus) if gpus else cores)
     count = max(1, min(count, jobs))
     devices = tuple(gpus[i % len(gpus)] if gpus else device for i in range(count))
     return Placement(devices, max(1, cores // count))
 
 
-def make_executor(placement: Placement) -> Executor:
-    """A pool for several workers, this very process for one."""
-    if len(placement.devices) == 1:
+def make_executor(placement: Placement, *, own_process: bool = False) -> Executor:
+    """A pool for several workers, this very process for one unless it is to have its own."""
+    if len(placement.devices) == 1 and not own_process:
         return SerialExecutor()
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
@@ -122,8 +136,17 @@ _worker_device = ""
 
 def _begin_worker(queue: Any, threads: int) -> None:
     global _worker_device
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker_device = queue.get()
     os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _end_with_parent() -> None:
+    """Do not outlive a parent that was killed: an idle worker would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _execute_in_worker(spec: RunSpec, store_folder: str, threads: int) -> str:
@@ -134,28 +157,31 @@ class Progress:
     """One line for many runs: share done, runs done, time left, what is running."""
 
     def __init__(self, specs: Sequence[RunSpec], costs: Sequence[float], store: Store) -> None:
-        from tqdm.std import tqdm
-
-        self._costs = {spec.id: cost for spec, cost in zip(specs, costs, strict=True)}
+        self._costs = {s.id: max(cost, 1e-9) for s, cost in zip(specs, costs, strict=True)}
         self._specs = {spec.id: spec for spec in specs}
         self._store = store
         self._done: set[str] = set()
         self._closed = threading.Event()
         self._terminal = sys.stderr.isatty()
         self._began = time.monotonic()
-        self._bar = tqdm(
-            total=sum(costs),
-            disable=not self._terminal,
-            bar_format="{percentage:3.0f}% |{bar:30}| {elapsed} so far, {remaining} left {postfix}",
-            file=sys.stderr,
-            leave=False,
-        )
+        self._bar = self._make_bar() if self._terminal else None
         self._watcher = threading.Thread(target=self.watch, daemon=True)
         if self._terminal:
             self._watcher.start()
 
-    def refresh(self) -> None:
-        """Look at what the runs have noted."""
+    def _make_bar(self) -> Any:
+        from tqdm.std import tqdm
+
+        return tqdm(
+            total=sum(self._costs.values()),
+            bar_format="{percentage:3.0f}% |{bar:30}| "
+            "{elapsed} so far, {remaining} left {postfix}",
+            file=sys.stderr,
+            leave=False,
+        )
+
+    def _look(self) -> tuple[float, list[str]]:
+        """Work that is done, parts of running ones included, and what is running."""
         done = sum(self._costs[i] for i in list(self._done))
         running = []
         for run, spec in list(self._specs.items()):
@@ -165,6 +191,13 @@ class Progress:
             if share:
                 done += share * self._costs[run]
                 running.append(f"{spec.label} {text}")
+        return done, running
+
+    def refresh(self) -> None:
+        """Show what the runs have noted, where there is a terminal to show it."""
+        if self._bar is None:
+            return
+        done, running = self._look()
         self._bar.n = min(done, self._bar.total)
         self._bar.set_postfix_str(" · ".join(running)[:100], refresh=False)
         self._bar.refresh()
@@ -174,23 +207,26 @@ class Progress:
         while not self._closed.wait(POLL_S):
             self.refresh()
 
-    def finish(self, spec: RunSpec) -> None:
-        """Note that a run is done; where there is no terminal, say so in a line."""
+    def finish(self, spec: RunSpec, *, failed: bool = False) -> None:
+        """Note that a run has ended; where there is no terminal, say so in a line."""
         self._done.add(spec.id)
         if self._terminal:
             return
-        done = sum(self._costs[i] for i in self._done)
+        done, _ = self._look()
         took = time.monotonic() - self._began
         left = took / done * (sum(self._costs.values()) - done)
         count = f"[{len(self._done)}/{len(self._specs)}]"
-        print(f"{count} {spec.label} done, about {left:.0f} s left", file=sys.stderr, flush=True)
+        ended = "failed" if failed else "done"
+        print(
+            f"{count} {spec.label} {ended}, about {left:.0f} s left", file=sys.stderr, flush=True
+        )
 
     def close(self) -> None:
         """Remove the line."""
         self._closed.set()
-        if self._terminal:
+        if self._bar is not None:
             self._watcher.join()
-        self._bar.close()
+            self._bar.close()
 
 
 def run_all(
@@ -202,11 +238,12 @@ def run_all(
 ) -> list[RunFailed | UserError]:
     """Do all runs, whatever becomes of any one of them.
 
-    Returns:
-        The errors of the runs that failed; empty if all records are in the store.
+    Where worker processes die, what is left is tried again: at once as long as runs come to an
+    end in between, then one at a time, so that a run that kills its worker takes no other along.
 
-    Raises:
-        RunFailed: worker processes keep dying; the runs that are done are kept.
+    Returns:
+        The errors of the runs that failed, at the end that of workers that kept dying; empty if
+        all records are in the store.
     """
     costs = [1.0] * len(specs) if costs is None else costs
     # The longest first, so that no worker is left alone with one at the end.
@@ -214,22 +251,53 @@ def run_all(
     pending = [specs[i] for i in order]
     progress = Progress(specs, costs, store)
     failures: list[RunFailed | UserError] = []
-    restarts = 0
     try:
         while pending:
-            broken = _run_round(pending, store, placement, progress, failures)
-            if not broken:
+            before = len(pending)
+            if not _run_round(pending, store, placement, progress, failures):
                 break
-            restarts += 1
-            if restarts > POOL_RESTARTS:
-                raise RunFailed(
-                    f"worker processes died {restarts} times (killed, or out of memory); finished "
-                    "runs are kept: try again, with fewer workers (--workers 1) if memory is short"
-                )
             print("a worker process died; its runs go on from their checkpoints", file=sys.stderr)
+            if len(pending) == before:
+                _run_alone(pending, store, placement, progress, failures)
+                break
     finally:
         progress.close()
     return failures
+
+
+def _run_alone(
+    pending: list[RunSpec],
+    store: Store,
+    placement: Placement,
+    progress: Progress,
+    failures: list[RunFailed | UserError],
+) -> None:
+    """Give each pending run a worker process of its own, a few times if it dies."""
+    alone = replace(placement, devices=placement.devices[:1])
+    deadly: list[RunSpec] = []
+    in_a_row = 0
+    for spec in list(pending):
+        for _ in range(ATTEMPTS_ALONE):
+            if not _run_round([spec], store, alone, progress, failures, own_process=True):
+                in_a_row = 0
+                pending.remove(spec)
+                break
+        else:
+            deadly.append(spec)
+            progress.finish(spec, failed=True)
+            in_a_row += 1
+        if in_a_row == GIVE_UP_AFTER:
+            break
+    if pending:
+        more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
+        left = ", ".join(spec.label for spec in pending[:3]) + more
+        failures.append(
+            RunFailed(
+                f"{pending[0].paper}: the worker process died each time (killed, or out of "
+                f"memory) over {deadly[0].label}; left to do: {left}; finished runs are kept: try "
+                "again, with fewer workers (--workers 1) if memory is short"
+            )
+        )
 
 
 def _run_round(
@@ -238,6 +306,8 @@ def _run_round(
     placement: Placement,
     progress: Progress,
     failures: list[RunFailed | UserError],
+    *,
+    own_process: bool = False,
 ) -> bool:
     """Give all pending runs to one executor; True if its workers died.
 
@@ -245,15 +315,12 @@ def _run_round(
     """
     folder = str(Path(store.folder).absolute())
     broken = False
-    executor = make_executor(placement)
+    executor = make_executor(placement, own_process=own_process)
     try:
         if isinstance(executor, SerialExecutor):
             futures = _submit_serially(executor, pending, folder, placement)
         else:
-            futures = {
-                executor.submit(_execute_in_worker, spec, folder, placement.threads): spec
-                for spec in pending
-            }.items()
+            futures = _submit_to_pool(executor, pending, folder, placement)
         waiting = {}
         for future, spec in futures:
             waiting[future] = spec
@@ -265,8 +332,7 @@ def _run_round(
             for future in done:
                 broken |= _settle(future, waiting.pop(future), pending, progress, failures)
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        _stop_workers(executor)
+        _stop(executor)
         raise
     executor.shutdown()
     return broken
@@ -274,10 +340,28 @@ def _run_round(
 
 def _submit_serially(
     executor: Executor, pending: list[RunSpec], folder: str, placement: Placement
-) -> Any:
+) -> Iterator[tuple[Future[str], RunSpec]]:
     for spec in list(pending):
         device = placement.devices[0]
         yield executor.submit(execute, spec, folder, device, placement.threads), spec
+
+
+def _submit_to_pool(
+    executor: Executor, pending: list[RunSpec], folder: str, placement: Placement
+) -> Iterator[tuple[Future[str], RunSpec]]:
+    futures = []
+    # Workers inherit the blocked signal: Ctrl-C is for this process, which then ends them. It is
+    # not lost meanwhile, only late.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        # A worker may die before all runs are handed out; those that were will tell.
+        with contextlib.suppress(BrokenProcessPool):
+            for spec in pending:
+                job = executor.submit(_execute_in_worker, spec, folder, placement.threads)
+                futures.append((job, spec))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return iter(futures)
 
 
 def _settle(
@@ -287,18 +371,30 @@ def _settle(
     progress: Progress,
     failures: list[RunFailed | UserError],
 ) -> bool:
+    failed = False
     try:
         future.result()
     except BrokenProcessPool:
         return True
     except (RunFailed, UserError) as error:
         failures.append(error)
+        failed = True
     pending.remove(spec)
-    progress.finish(spec)
+    progress.finish(spec, failed=failed)
     return False
 
 
-def _stop_workers(executor: Executor) -> None:
-    """End the workers of an interrupted pool; their runs resume from their checkpoints."""
-    for process in list((getattr(executor, "_processes", None) or {}).values()):
+def _stop(executor: Executor) -> None:
+    """End an interrupted pool and its workers; their runs resume from their checkpoints."""
+    # Looked up first: shutting down makes the pool forget its processes.
+    workers = list((getattr(executor, "_processes", None) or {}).values())
+    executor.shutdown(wait=False, cancel_futures=True)
+    for process in workers:
         process.terminate()
+    alive = {process.sentinel: process for process in workers}
+    deadline = time.monotonic() + GRACE_S
+    while alive and (left := deadline - time.monotonic()) > 0:
+        for sentinel in wait_for_any(list(alive), left):
+            del alive[sentinel]  # type: ignore[arg-type]
+    for process in alive.values():
+        process.kill()

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -22,6 +23,11 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_nvidia_driver() -> bool:
+    """Whether an NVIDIA driver is installed: without one, no CUDA GPU can be used."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia").exists()
 
 
 def native_precision(device: str) -> str:

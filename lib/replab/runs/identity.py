@@ -115,6 +115,8 @@ def plan_runs(
     """
     plan = experiment.plans[profile]
     chosen = plan.seeds if seeds is None or experiment.deterministic else seeds
+    # A seed that is asked for twice is one run, and must not count twice in a mean.
+    chosen = tuple(dict.fromkeys(chosen))
     name, fingerprint = data
     kind = device_class(device)
     precision = native_precision(kind) if plan.precision == "native" else plan.precision

@@ -1,6 +1,8 @@
 """The record of a run: a small JSON file, written once."""
 
+import json
 import math
+import numbers
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -8,12 +10,58 @@ from pathlib import Path
 from typing import Any
 
 from replab.errors import UserError
-from replab.files import read_json
+from replab.files import canonical_json, read_json
 from replab.runs.experiment import RunResult
-from replab.runs.identity import RunSpec, run_id
+from replab.runs.identity import DEVICE_CLASSES, RunSpec, run_id
 
 FORMAT = 1
 _MEND = "delete the file and run the replication again, or restore it from git"
+_NUMBER = (int, float)
+# What each field must be, so that who reads a record need not look twice.
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "id": (str,),
+    "paper": (str,),
+    "experiment": (str,),
+    "version": (int,),
+    "model": (str,),
+    "variant": (dict,),
+    "seed": (int,),
+    "profile": (str,),
+    "data": (dict,),
+    "recipe": (dict,),
+    "iterations": (int,),
+    "precision": (str,),
+    "device": (str,),
+    "threads": (int,),
+    "metrics": (dict,),
+    "series": (dict,),
+    "provenance": (dict,),
+    "format": (int,),
+}
+_DATA_KINDS: Mapping[str, tuple[type, ...]] = {
+    "name": (str,),
+    "fingerprint": (str,),
+    "split": (str,),
+}
+_PROVENANCE_KINDS: Mapping[str, tuple[type, ...]] = {
+    "commit": (str,),
+    "dirty": (bool,),
+    "versions": (dict,),
+    "cpu": (str,),
+    "gpu": (str,),
+    "started": (str,),
+    "wall_s": _NUMBER,
+    "peak_mem_bytes": (int,),
+    "throughput": (*_NUMBER, type(None)),
+}
+_WORDS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    dict: "a JSON object",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 @dataclass(frozen=True)
@@ -57,14 +105,20 @@ def make(
     """Join a spec and its result.
 
     Raises:
-        ValueError: a metric or a point of a series is not a finite number.
+        ValueError: a metric or a point of a series is not a finite number, or a series has not
+            as many `x` as `y`.
     """
-    for name, value in result.metrics.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{spec.label}: metric {name} is {value}")
-    for name, curve in result.series.items():
-        if not all(map(math.isfinite, [*curve["x"], *curve["y"]])):
-            raise ValueError(f"{spec.label}: series {name} is not finite")
+    metrics = {k: _plain_number(f"metric {k}", v) for k, v in result.metrics.items()}
+    series = {
+        name: {
+            axis: [float(_plain_number(f"series {name}", v)) for v in curve[axis]]
+            for axis in ("x", "y")
+        }
+        for name, curve in result.series.items()
+    }
+    for name, axes in series.items():
+        if len(axes["x"]) != len(axes["y"]):
+            raise ValueError(f"series {name} has {len(axes['x'])} x and {len(axes['y'])} y")
     return Record(
         id=spec.id,
         paper=spec.paper,
@@ -75,18 +129,28 @@ def make(
         seed=spec.seed,
         profile=spec.profile,
         data={"name": spec.data, "fingerprint": spec.fingerprint, "split": spec.split},
-        recipe=dict(spec.recipe),
-        iterations=result.iterations,
+        # As it reads back from the file (tuples as lists), so that equal records are equal.
+        recipe=json.loads(canonical_json(dict(spec.recipe))),
+        iterations=int(result.iterations),
         precision=spec.precision,
         device=spec.device,
         threads=threads,
-        metrics=dict(result.metrics),
-        series={
-            k: {"x": list(map(float, v["x"])), "y": list(map(float, v["y"]))}
-            for k, v in result.series.items()
-        },
+        metrics=metrics,
+        series=series,
         provenance=dict(provenance),
     )
+
+
+def _plain_number(what: str, value: Any) -> float:
+    """A number as JSON has it: of numpy's numbers, too, only int and float remain."""
+    # A bool is an Integral, too, yet no measurement.
+    if type(value) is bool or not isinstance(value, numbers.Real):
+        raise ValueError(f"{what} is no number but {type(value).__name__}")
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{what} is {float(value)}")
+    return float(value)
 
 
 def read(path: Path) -> Record:
@@ -120,18 +184,60 @@ def parse(values: Any, *, where: str) -> Record:
             f"{where} has record format {values['format']}, this replab reads {FORMAT}; "
             "use the replab that wrote it"
         )
-    for name, kind in (("variant", dict), ("data", dict), ("metrics", dict), ("series", dict)):
-        if not isinstance(values[name], kind):
-            raise UserError(f"{where}: field {name} is no JSON object; {_MEND}")
+    _require_kinds(values, _KINDS, where, "field ")
+    _require_kinds(values["data"], _DATA_KINDS, where, "data.")
+    _require_kinds(values["provenance"], _PROVENANCE_KINDS, where, "provenance.")
+    _require_finite(values, where)
+    for name in ("paper", "experiment"):
+        # The paper's name becomes a folder of the store: nothing may lead out of it.
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", values[name]):
+            raise UserError(f"{where}: {name} {values[name]!r} is no name; {_MEND}")
+    if values["device"] not in DEVICE_CLASSES:
+        raise UserError(f"{where}: there is no device class {values['device']!r}; {_MEND}")
+    for name, value in values["variant"].items():
+        if not isinstance(value, str | int | float):
+            raise UserError(f"{where}: {name} of the variant is neither text nor number; {_MEND}")
     for name, value in values["metrics"].items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, _NUMBER):
             raise UserError(f"{where}: metric {name} is no number; {_MEND}")
-    if not re.fullmatch(r"[0-9a-f]{16}", str(values["id"])):
+    for name, curve in values["series"].items():
+        if not _is_curve(curve):
+            raise UserError(f"{where}: series {name} is not as many x as y, all numbers; {_MEND}")
+    if not re.fullmatch(r"[0-9a-f]{16}", values["id"]):
         raise UserError(f"{where}: the id is not 16 hexadecimal digits; {_MEND}")
-    expected = run_id(values | {"fingerprint": values["data"].get("fingerprint")})
+    expected = run_id(values | {"fingerprint": values["data"]["fingerprint"]})
     if values["id"] != expected:
         raise UserError(
             f"{where}: id {values['id']} does not fit the record's fields (they give {expected}); "
             "the file was edited; " + _MEND
         )
     return Record(**values)
+
+
+def _require_kinds(
+    values: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], where: str, prefix: str
+) -> None:
+    for name, allowed in kinds.items():
+        if name not in values:
+            raise UserError(f"{where}: {prefix}{name} is missing; {_MEND}")
+        value = values[name]
+        # In Python a bool is an int, in a record it is not.
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            words = " or ".join(_WORDS[kind] for kind in allowed)
+            raise UserError(f"{where}: {prefix}{name} is not {words}; {_MEND}")
+
+
+def _require_finite(values: Mapping[str, Any], where: str) -> None:
+    try:
+        canonical_json(values)
+    except ValueError as error:
+        raise UserError(f"{where} holds NaN or infinity, which is no result; {_MEND}") from error
+
+
+def _is_curve(curve: Any) -> bool:
+    if not isinstance(curve, dict) or set(curve) != {"x", "y"}:
+        return False
+    x, y = curve["x"], curve["y"]
+    if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
+        return False
+    return all(isinstance(v, _NUMBER) and not isinstance(v, bool) for v in [*x, *y])

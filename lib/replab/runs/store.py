@@ -7,7 +7,7 @@ from pathlib import Path
 
 from replab import paths
 from replab.errors import UserError
-from replab.files import write_json
+from replab.files import make_folder, write_json
 from replab.runs import record as records
 from replab.runs.identity import RunSpec, format_variant
 from replab.runs.record import Record
@@ -66,28 +66,37 @@ class Store:
         """Remove a finished run's checkpoints."""
         shutil.rmtree(self.workspace(spec), ignore_errors=True)
 
-    @contextlib.contextmanager
-    def claim(self, spec: RunSpec) -> Iterator[None]:
+    def claim(self, spec: RunSpec) -> contextlib.AbstractContextManager[None]:
         """Hold a run for this process, waiting while another one computes it.
 
         The lock is the operating system's: it is gone when the process is, however it ends.
-        """
-        from filelock import FileLock
 
-        path = self.folder / "locks" / f"{spec.id}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
-            yield
+        Raises:
+            UserError: the store cannot be written.
+        """
+        return self.exclusive(spec.id)
 
     @contextlib.contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """Hold a named piece of work (such as rendering one paper) for this process."""
+        """Hold a named piece of work (such as rendering one paper) for this process.
+
+        Raises:
+            UserError: the store cannot be written.
+        """
         from filelock import FileLock
 
-        path = self.folder / "locks" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
+        lock = FileLock(make_folder(self.folder / "locks") / f"{name}.lock")
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise UserError(
+                f"cannot lock {lock.lock_file}: {error.strerror or error}; make the folder "
+                "writable, free its disk, or set REPLAB_STORE to another one"
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def require_same_recipe(found: Record, spec: RunSpec) -> None:
@@ -104,8 +113,8 @@ def require_same_recipe(found: Record, spec: RunSpec) -> None:
         )
         raise UserError(
             f"record {found.id} of {spec.experiment}[{format_variant(spec.variant)}] was made "
-            f"with another recipe ({', '.join(changed)}); bump the version of '{spec.experiment}' in "
-            f"replications/{spec.paper}/experiments.py, with a changelog line"
+            f"with another recipe ({', '.join(changed)}); bump the version of '{spec.experiment}' "
+            f"in replications/{spec.paper}/experiments.py, with a changelog line"
         )
 
 
@@ -130,25 +139,35 @@ def import_records(source: Path, store: Store) -> tuple[int, int]:
     """Bring records from elsewhere into this machine's store, on purpose.
 
     Args:
-        source: a record, or a folder with records at any depth.
+        source: a record, or a folder with records at any depth: where some lie under a folder
+            called `runs` (as in `results/<paper>` and in a store), those and no other files.
 
     Returns:
-        How many were brought in, and how many were already there.
+        How many were brought in, and of how many runs this machine already had a record, which
+        stays as it is.
 
     Raises:
         UserError: there is nothing to import, or a file is no valid record; then nothing is
             imported.
     """
     if source.is_dir():
-        files = sorted(p for p in source.rglob("*.json") if p.parent.name == "runs") or sorted(
-            source.rglob("*.json")
-        )
-    else:
+        every = sorted(source.rglob("*.json"))
+        files = [p for p in every if "runs" in p.relative_to(source).parts[:-1]] or every
+    elif source.exists():
         files = [source]
+    else:
+        raise UserError(f"there is no {source}; give a record or a folder of them")
     if not files:
         raise UserError(f"no records (*.json) under {source}; give a record or a folder of them")
-    found = [records.read(path) for path in files]
-    new = [r for r in found if not store.path(r.paper, r.id).is_file()]
+    found: dict[str, Record] = {}
+    for path in files:
+        record = records.read(path)
+        if found.setdefault(record.id, record) != record:
+            raise UserError(
+                f"{path} and another file under {source} are different records of one run; "
+                "keep one of them"
+            )
+    new = [r for r in found.values() if not store.path(r.paper, r.id).is_file()]
     for record in new:
         store.put(record)
     return len(new), len(found) - len(new)

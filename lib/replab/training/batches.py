@@ -42,12 +42,14 @@ def to_tensor(images: np.ndarray, size: int) -> torch.Tensor:
     """
     if images.shape[1] % size:
         raise ValueError(f"images of {images.shape[1]} px cannot be averaged down to {size} px")
-    # A copy: memory-mapped files are read-only, which torch warns about.
-    tensor = (
-        torch.from_numpy(np.ascontiguousarray(images).copy()).permute(0, 3, 1, 2).float() / 255
-    )
     factor = images.shape[1] // size
-    return functional.avg_pool2d(tensor, factor) if factor > 1 else tensor.contiguous()
+    tensor = torch.empty(len(images), images.shape[3], size, images.shape[2] // factor)
+    for begin in range(0, len(images), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        # A copy: memory-mapped files are read-only, which torch warns about.
+        floats = torch.from_numpy(np.array(images[part], order="C")).permute(0, 3, 1, 2) / 255
+        tensor[part] = functional.avg_pool2d(floats, factor) if factor > 1 else floats
+    return tensor
 
 
 def to_device(
@@ -60,7 +62,7 @@ def to_device(
         labels: N.
         mean: 1×C×size×size, of the training images.
     """
-    tensor = (to_tensor(images, size) - mean).to(device)
+    tensor = to_tensor(images, size).sub_(mean).to(device)
     return DeviceImages(tensor, torch.from_numpy(labels.astype(np.int64)).to(device))
 
 
@@ -85,7 +87,9 @@ class EpochOrder:
 
     def _epoch(self, epoch: int) -> tuple[torch.Tensor, ...]:
         if epoch not in self._epochs:
-            generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
+            # torch's generator looks at 32 bits of its seed only: mixed, not shifted together.
+            mixed = np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0]
+            generator = torch.Generator().manual_seed(int(mixed))
             order = torch.randperm(self.count, generator=generator)
             shifts = torch.randint(0, 2 * PAD + 1, (self.count, 2), generator=generator)
             mirror = torch.randint(0, 2, (self.count,), generator=generator, dtype=torch.bool)

@@ -1,13 +1,15 @@
 """Checkpoints: everything a training needs to go on as if nothing had happened."""
 
+import io
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from replab.errors import UserError
-from replab.files import atomic_writer
+from replab.files import write_bytes
 
 FORMAT = 1
 
@@ -22,8 +24,10 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         UserError: the disk is full or cannot be written.
     """
-    with atomic_writer(path) as stream:
-        torch.save({"format": FORMAT, **state}, stream)
+    # By way of memory: where the disk is full, torch hides the system's error behind its own.
+    stream = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, stream)
+    write_bytes(path, stream.getvalue())
 
 
 def load(path: Path, device: str) -> dict[str, Any] | None:
@@ -39,9 +43,19 @@ def load(path: Path, device: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
+        # torch reads tensors without looking at the checksums that it wrote.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         state = torch.load(path, map_location=device, weights_only=True)
+    # Bytes that are no checkpoint make the unpickler raise nearly anything.
     except Exception as error:
-        print(f"checkpoint {path} is broken ({error}); starting anew", file=sys.stderr)
+        reason = " ".join(str(error).split())[:200]
+        print(f"checkpoint {path} is broken ({reason}); starting anew", file=sys.stderr)
+        return None
+    if not isinstance(state, dict):
+        print(f"checkpoint {path} is broken (no state in it); starting anew", file=sys.stderr)
         return None
     if state.get("format") != FORMAT:
         raise UserError(

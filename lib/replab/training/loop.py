@@ -1,6 +1,7 @@
 """The training loop of image classifiers."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from replab.errors import CheckFailed
+from replab.files import canonical_json
 from replab.models.precision import autocast
 from replab.training import checkpoints, schedules
 from replab.training.batches import DeviceImages, EpochOrder, draw
@@ -67,16 +69,16 @@ class WarmUp:
         self._small = small
         self._history = history
         self._over = small is None
+        self._next = self.WINDOW
 
     def rate(self, usual: float) -> float:
         """The rate of the coming iteration, given the one without warm-up."""
         errors = self._history.error
-        if not self._over:
-            means = (
-                math.fsum(errors[end - self.WINDOW : end]) / self.WINDOW
-                for end in range(self.WINDOW, len(errors) + 1)
-            )
-            self._over = any(mean < self.BELOW for mean in means)
+        # Each stretch of the history is looked at once, those before a resumption included.
+        while not self._over and self._next <= len(errors):
+            stretch = errors[self._next - self.WINDOW : self._next]
+            self._over = math.fsum(stretch) / self.WINDOW < self.BELOW
+            self._next += 1
         return usual if self._over or self._small is None else self._small
 
 
@@ -113,11 +115,13 @@ def train_classifier(
         recipe: `iterations`, `batch_size`, `lr`, `schedule` (`cosine`, or `steps` with `drops`),
             `momentum`, `weight_decay`, `augment`; `warm_up_rate`, if not None, is used until the
             training error falls under 80 % (§4.2, for 110 layers).
-        checkpoint: where to keep the state every 20 s; it is resumed from if it is there.
+        checkpoint: where to keep the state every 20 s; it is resumed from if it is there and of
+            this training (recipe, seed, precision, network), else the training begins anew.
         after_step: called with the iteration and the network after each step.
 
     Raises:
         Diverged: the loss is NaN or infinite.
+        UserError: a checkpoint cannot be written, or is of another version of replab.
     """
     iterations, batch_size = int(recipe["iterations"]), int(recipe["batch_size"])
     schedule = schedules.from_recipe(dict(recipe))
@@ -130,7 +134,9 @@ def train_classifier(
     )
     order = EpochOrder(len(data.labels), batch_size, seed, augment=bool(recipe["augment"]))
     history = History()
-    first = _resume(checkpoint, device, model, optimiser, history) if checkpoint else 0
+    # A checkpoint of another recipe would mix two trainings in one record.
+    about = canonical_json({"recipe": dict(recipe), "seed": seed, "precision": precision})
+    first = _resume(checkpoint, about, device, model, optimiser, history) if checkpoint else 0
     model.train()
     began = saved = time.monotonic()
     warm_up = WarmUp(recipe.get("warm_up_rate"), history)
@@ -157,10 +163,10 @@ def train_classifier(
             after_step(iteration, model)
         progress((iteration + 1) / iterations, f"iteration {iteration + 1}, loss {value:.3f}")
         if checkpoint and time.monotonic() - saved > CHECKPOINT_EVERY_S:
-            _save(checkpoint, iteration + 1, model, optimiser, history)
+            _save(checkpoint, about, iteration + 1, model, optimiser, history)
             saved = time.monotonic()
     if checkpoint and first < iterations:
-        _save(checkpoint, iterations, model, optimiser, history)
+        _save(checkpoint, about, iterations, model, optimiser, history)
     seconds = time.monotonic() - began
     done = (iterations - first) * batch_size
     return Trained(history, done / seconds if done else 0.0)
@@ -168,12 +174,14 @@ def train_classifier(
 
 def _save(
     path: Path,
+    about: str,
     iteration: int,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     history: History,
 ) -> None:
     state = {
+        "about": about,
         "iteration": iteration,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -185,6 +193,7 @@ def _save(
 
 def _resume(
     path: Path,
+    about: str,
     device: str,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -194,7 +203,14 @@ def _resume(
     state = checkpoints.load(path, device)
     if state is None:
         return 0
+    if state.get("about") != about or _shapes(state["model"]) != _shapes(model.state_dict()):
+        print(f"checkpoint {path} is of another training; starting anew", file=sys.stderr)
+        return 0
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     history.loss[:], history.error[:] = state["loss"], state["error"]
     return int(state["iteration"])
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}

@@ -1,0 +1,92 @@
+"""Claims and papers as the rest of the suite sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from replab.claims import selectors
+from replab.claims.paper_file import (
+    Citation,
+    Column,
+    Equality,
+    Gap,
+    Ordering,
+    Test,
+    Tolerance,
+)
+from replab.runs.experiment import Replication
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One checkable statement.
+
+    Attributes:
+        tolerance: the class's name, empty for context.
+        gate: whether a verdict may rest on it; context rows are shown, never counted.
+        test: how several numbers decide it; None if one number does.
+        answer: selector of the number that decides it, if it has one.
+        supports: for a scaled claim, the paper's claim.
+        powered: for a scaled claim, whether its profile has the power to decide it.
+    """
+
+    id: str
+    locus: str
+    kind: str
+    metric: str
+    reported: str
+    unit: str
+    source: str
+    protocol: str
+    tolerance: str
+    gate: bool
+    note: str
+    line: int = 0
+    test: Test | None = None
+    answer: selectors.Selector | None = None
+    supports: str | None = None
+    powered: bool = False
+    profile: str | None = None
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper's claims with all that is needed to decide them.
+
+    Attributes:
+        needs: claim-id glob → what an attempt needs, for claims without an experiment.
+    """
+
+    name: str
+    citation: Citation
+    tolerances: Mapping[str, Tolerance]
+    claims: Mapping[str, Claim]
+    needs: Mapping[str, str]
+    replication: Replication = field(repr=False)
+
+
+def claim_selectors(claim: Claim) -> list[selectors.Selector]:
+    """Every measured number that a claim rests on.
+
+    Raises:
+        ValueError: a selector of the claim's test is malformed.
+    """
+    test = claim.test
+    if test is None:
+        return [claim.answer] if claim.answer else []
+    texts: list[str] = []
+    if isinstance(test, Gap):
+        texts = [*test.plus, *test.minus]
+    elif isinstance(test, Equality):
+        texts = [m.format(t) for m in (test.measure, test.equals) for t in test.terms]
+    elif isinstance(test, Column):
+        texts = [test.measure.format(t) for t in test.terms]
+    else:
+        terms = test.ascending if isinstance(test, Ordering) else test.along
+        texts = [m.format(t) for m in test.measures for t in terms]
+    return [selectors.parse(text) for text in texts]
+
+
+def needs(claim: str, patterns: Mapping[str, str]) -> str:
+    """What an attempt of a claim needs, by the first pattern that fits; empty if none does."""
+    return next((text for glob, text in patterns.items() if fnmatchcase(claim, glob)), "")

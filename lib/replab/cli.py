@@ -1,0 +1,130 @@
+"""The command line: `python -m replab …`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from replab import __version__
+from replab.errors import CheckFailed, UserError
+from replab.runs.experiment import PROFILES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0 done · 1 a check failed · 2 the user's input is at fault.
+    """
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        return int(options.run(options) or 0)
+    except CheckFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished runs are kept, the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`); there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="replab", description="Paper replications, claim by claim.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"replab {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Any, text: str, *groups: argparse.ArgumentParser) -> Any:
+        command = commands.add_parser(name, help=text, description=text, parents=list(groups))
+        command.set_defaults(run=run)
+        return command
+
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="machine-readable output")
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (quick)")
+    only = argparse.ArgumentParser(add_help=False)
+    only.add_argument("--only", metavar="GLOB", help="claim ids or experiment names")
+    machine = argparse.ArgumentParser(add_help=False)
+    machine.add_argument("--seeds", default="", help="how many (5), a range (3-5) or a list (0,4)")
+    machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    machine.add_argument("--workers", type=int, help="processes (one a core, or one a GPU)")
+
+    from replab import commands as do
+
+    add("list", do.list_papers, "papers, their claims and their state", as_json)
+    add("models", do.list_models, "networks with parameters and multiply-adds", as_json)
+    command = add(
+        "replicate",
+        do.replicate,
+        "do a paper's runs, decide its claims, render its notebook",
+        *(as_json, profile, only, machine),
+    )
+    command.add_argument("paper")
+    command.add_argument(
+        *("-p", "--parameter"),
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the notebook",
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="exit with 1 if a claim is not reproduced"
+    )
+    command = add("run", do.run, "do one run and print its metrics", as_json, profile)
+    command.add_argument("paper")
+    command.add_argument("experiment")
+    command.add_argument("--variant", nargs="*", default=[], metavar="KEY=VALUE")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    command = add("claims", do.claims, "the ledger of a paper", as_json, profile, only)
+    command.add_argument("paper")
+    command.add_argument(
+        "--records",
+        choices=("machine", "committed", "any"),
+        default="any",
+        help="this machine's, the committed ones, or whichever there are (any)",
+    )
+    command = add("check", do.check, "do the accepted ledgers follow from the records?", as_json)
+    command.add_argument("papers", nargs="*", metavar="PAPER")
+    command = add(
+        "regress",
+        do.regress,
+        "compute anew and compare with the accepted ledger",
+        *(as_json, profile, only, machine),
+    )
+    command.add_argument("papers", nargs="*", metavar="PAPER")
+    command = add("accept", do.accept, "make this machine's records the evidence", profile)
+    command.add_argument("paper")
+    command = add("import", do.import_, "bring records from elsewhere into this machine's store")
+    command.add_argument("path", type=Path)
+    command = add("fetch", do.fetch, "bring data or weights to this machine", as_json)
+    command.add_argument("dataset", nargs="?", help="without one: what there is")
+    command.add_argument("--from", dest="source", type=Path, metavar="FILE_OR_DIR")
+    command.add_argument("--force", action="store_true", help="even if it is there")
+    command = add("score", do.score, "score weights or predictions", as_json)
+    command.add_argument("metric", choices=("cifar10",))
+    command.add_argument("--weights", type=Path, required=True, metavar="FILE")
+    command.add_argument("--device", default="cpu")
+    command = add("bench", do.bench, "speeds as ratios to a named peer, in one run", as_json)
+    command.add_argument("--only", metavar="GLOB", help="names of benchmarks")
+    return parser
+
+
+def emit(value: Any, as_json: bool, text: str) -> None:
+    """Print a result: JSON on request, else text."""
+    print(json.dumps(value, indent=1, ensure_ascii=False) if as_json else text)

@@ -1,0 +1,1 @@
+"""Report: what a ledger looks like, in tables, figures and rendered notebooks."""

@@ -1,0 +1,240 @@
+"""Figures that any paper can use: the ledger as a picture, learning curves, paired gaps."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from replab.claims.ledger import Ledger
+from replab.claims.statistics import combine_by_seed, estimate
+from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS
+from replab.report import style, text
+from replab.report.tables import grouped
+from replab.runs.record import Record
+
+
+def ledger_picture(ledger: Ledger) -> Any:
+    """Every claim as a cell, a row for each table or figure of the paper, coloured by verdict.
+
+    The verdict's sign stands in each cell, so that the picture reads without its colours.
+    """
+    own = grouped(ledger.select(scaled=False))
+    rows: list[tuple[str, list[str]]] = [
+        (name, sorted((e.verdict for e in members), key=VERDICTS.index))
+        for name, members in own.items()
+    ]
+    scaled = [e.verdict for e in ledger.select(scaled=True)]
+    if scaled:
+        rows.append(("scaled claims\n(ours)", sorted(scaled, key=VERDICTS.index)))
+    per_line = 24
+    lines = [-(-len(verdicts) // per_line) for _, verdicts in rows]
+    height = 1.1 + 0.27 * (sum(lines) + 0.45 * len(rows))
+    figure, axis = style.subplots(width=8.2, height=height)
+    top = 0.0
+    ticks = []
+    for (name, verdicts), count in zip(rows, lines, strict=True):
+        ticks.append((top + (count - 1) / 2, name))
+        for i, verdict in enumerate(verdicts):
+            x, y = i % per_line, top + i // per_line
+            colour = style.VERDICT_COLOURS[verdict]
+            axis.add_patch(_cell(x, y, colour))
+            axis.text(
+                x,
+                y,
+                text.SIGNS[verdict],
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=_ink(verdict),
+            )
+        top += count + 0.45
+    axis.set(xlim=(-0.7, per_line - 0.3), ylim=(top - 0.4, -0.8))
+    axis.set_yticks([y for y, _ in ticks], [name for _, name in ticks])
+    axis.set_xticks([])
+    axis.tick_params(length=0)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    counts = ledger.counts(scaled=False)
+    axis.set_title(
+        f"{ledger.paper}, profile {ledger.profile}: the paper's claims, one cell each",
+        loc="left",
+    )
+    handles = [
+        _cell(0, 0, style.VERDICT_COLOURS[v], label=f"{text.SIGNS[v]} {v} ({counts[v]})")
+        for v in VERDICTS
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=4,
+        title="in brackets: the paper's claims, scaled claims left out",
+        title_fontsize=8,
+    )
+    return figure
+
+
+def _cell(x: float, y: float, colour: str, label: str = "") -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, color=colour, linewidth=0, label=label)
+
+
+def _ink(verdict: str) -> str:
+    return {"reproduced": "white", "not reproduced": "white"}.get(verdict, "#444444")
+
+
+def panels(
+    records: Sequence[Record], panel: str, line: str, label: str
+) -> dict[str, dict[str, list[Record]]]:
+    """Records sorted for `learning_curves`: panel → label of a line → records by seed.
+
+    Args:
+        panel: the key of the variants that makes the panels.
+        line: the key that makes the lines of a panel.
+        label: a line's label, with the variant's keys in braces.
+    """
+    sorted_: dict[str, dict[str, list[Record]]] = {}
+    order = sorted(records, key=lambda r: (str(r.variant[panel]), r.variant[line], r.seed))
+    for record in order:
+        lines = sorted_.setdefault(str(record.variant[panel]), {})
+        lines.setdefault(label.format(**record.variant), []).append(record)
+    return sorted_
+
+
+def guessing(classes: int) -> tuple[float, str]:
+    """Cross-entropy of answering every class alike, in nats, as a reference line."""
+    return math.log(classes), f"guessing (ln {classes})"
+
+
+def learning_curves(
+    panels: Mapping[str, Mapping[str, Sequence[Record]]],
+    series: str,
+    *,
+    ylabel: str,
+    colours: Sequence[str] = (style.ORANGE, style.BLUE, style.GREEN, style.PURPLE),
+    reference: tuple[float, str] | None = None,
+    titles: Mapping[str, str] | None = None,
+    top: float | None = None,
+) -> Any:
+    """Curves of several nets, a panel a group; a thin line a seed, a bold one their mean.
+
+    Args:
+        panels: title → label → records.
+        series: name of the series in the records.
+        ylabel: what it is, with its unit.
+        reference: height and text of a horizontal line.
+        titles: titles for panels, in place of their names.
+        top: upper end of the axis, where a start-up would squeeze all that follows.
+    """
+    from matplotlib.ticker import EngFormatter
+
+    figure, axes = style.subplots(1, len(panels), width=4.1 * len(panels), height=3.5)
+    axes = np.atleast_1d(axes)
+    for axis, (title, nets) in zip(axes, panels.items(), strict=True):
+        for colour, (label, records) in zip(colours, nets.items(), strict=False):
+            curves = [(r.series[series]["x"], r.series[series]["y"]) for r in records]
+            for x, y in curves:
+                axis.plot(x, y, color=colour, linewidth=0.8, alpha=0.5)
+            mean = np.mean([y for _, y in curves], axis=0)
+            legend = f"{label} (n = {len(curves)})"
+            axis.plot(curves[0][0], mean, color=colour, linewidth=2.4, label=legend)
+        if reference:
+            axis.axhline(reference[0], color="#666666", linewidth=1, linestyle="--", zorder=0)
+            right, height = axis.get_xlim()[1], reference[0]
+            axis.text(
+                right, height, reference[1], ha="right", va="bottom", fontsize=8, color="#666666"
+            )
+        axis.set(title=(titles or {}).get(title, title), xlabel="iteration")
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.legend(loc="lower left")
+    axes[0].set_ylabel(ylabel)
+    low = min(axis.get_ylim()[0] for axis in axes)
+    high = top or max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:
+        # Room below the curves for the legends.
+        axis.set_ylim(low - 0.3 * (high - low), high)
+    return figure
+
+
+def paired_gaps(
+    gaps: Mapping[str, tuple[Sequence[Record], Sequence[Record]]],
+    metric: str,
+    *,
+    xlabel: str,
+    claimed: float = 0.0,
+) -> Any:
+    """Differences between two nets, seed by seed, with their mean and 95 % interval.
+
+    Args:
+        gaps: label → (records of the minuend, records of the subtrahend).
+        xlabel: what the difference is, with its unit.
+        claimed: the bound the claim names, drawn as a line.
+    """
+    figure, axis = style.subplots(width=7.4, height=0.9 + 0.55 * len(gaps))
+    for row, (_, (plus, minus)) in enumerate(gaps.items()):
+        first, second = (
+            {r.seed: float(r.metrics[metric]) for r in group} for group in (plus, minus)
+        )
+        values = list(combine_by_seed([first], [second]).values())
+        found = estimate(values)
+        if found.n > 1:
+            axis.plot([found.low, found.high], [row, row], color=style.BLUE, linewidth=2)
+        axis.plot(values, [row] * len(values), "o", color=style.BLUE, alpha=0.45, markersize=5)
+        axis.plot([found.mean], [row], "D", color=style.BLUE, markersize=7)
+    axis.axvline(claimed, color=style.BLACK, linewidth=1)
+    axis.set_yticks(range(len(gaps)), list(gaps))
+    axis.set_ylim(len(gaps) - 0.5, -0.5)
+    axis.set_xlabel(xlabel)
+    return figure
+
+
+def gap_over_time(
+    gaps: Mapping[str, tuple[Sequence[Record], Sequence[Record]]],
+    series: str,
+    *,
+    ylabel: str,
+    colours: Sequence[str] = (style.ORANGE, style.BLUE),
+    top: float | None = None,
+) -> Any:
+    """How a gap between two nets grows or shrinks while they train: mean and range over seeds.
+
+    Args:
+        top: upper end of the axis, as in `learning_curves`.
+    """
+    figure, axis = style.subplots(width=5.6, height=3.3)
+    for colour, (label, (plus, minus)) in zip(colours, gaps.items(), strict=False):
+        second = {r.seed: r for r in minus}
+        pairs = [(r, second[r.seed]) for r in plus if r.seed in second]
+        curves = np.array(
+            [np.subtract(a.series[series]["y"], b.series[series]["y"]) for a, b in pairs]
+        )
+        x = pairs[0][0].series[series]["x"]
+        axis.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.25, linewidth=0)
+        legend = f"{label} (n = {len(pairs)}, band: range)"
+        axis.plot(x, curves.mean(0), color=colour, linewidth=2.2, label=legend)
+    axis.axhline(0, color=style.BLACK, linewidth=0.8)
+    axis.set(xlabel="iteration", ylabel=ylabel)
+    axis.set_ylim(top=top)
+    axis.legend(loc="lower right")
+    return figure
+
+
+def printed_against_measured(ledger: Ledger, glob: str, *, xlabel: str) -> Any:
+    """Relative difference of our number from the print, claim by claim, with the tolerance."""
+    from replab.claims import printed
+
+    entries = [e for e in ledger.select(glob) if e.verdict != NOT_ATTEMPTED]
+    figure, axis = style.subplots(width=7.0, height=1.1 + 0.32 * len(entries))
+    for row, entry in enumerate(entries):
+        margin = 100 * float((entry.tolerance or {})["margin"])
+        assert isinstance(entry.measured, float)
+        off = 100 * (entry.measured / printed.parse(entry.reported).value - 1)
+        axis.plot([-margin, margin], [row, row], color=style.GREY, linewidth=7, alpha=0.6)
+        axis.plot([off], [row], "D", color=style.VERDICT_COLOURS[entry.verdict], markersize=7)
+    axis.axvline(0, color=style.BLACK, linewidth=1)
+    labels = [f"{e.id} ({text.reported(e)})" for e in entries]
+    axis.set_yticks(range(len(entries)), labels)
+    axis.set_ylim(len(entries) - 0.5, -0.5)
+    axis.set_xlabel(xlabel)
+    return figure

@@ -1,0 +1,255 @@
+"""What a notebook holds in its hand: one paper under one profile, its records and its ledger."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from replab.claims import evidence
+from replab.claims.ledger import Ledger, build, wanted_selectors
+from replab.claims.schema import Paper, load
+from replab.errors import CheckFailed, UserError
+from replab.report import tables, text
+from replab.runs import campaign as campaigns
+from replab.runs.executors import resolve_device
+from replab.runs.experiment import Experiment, Variant, require_profile
+from replab.runs.record import Record
+from replab.runs.store import Store
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+
+# Where a notebook gets its records: `compute` does the runs that are missing; `machine` and
+# `committed` only read, and a missing record is an error, as it must be under nbval.
+RECORDS_VARIABLE = "REPLAB_RECORDS"
+COMPUTE = "compute"
+
+
+class Session:
+    """One paper under one profile, with the records and the ledger at hand.
+
+    Attributes:
+        skipped: runs that could not be done here, with the reason.
+        notices: what the reader should know about the data.
+    """
+
+    def __init__(
+        self,
+        paper: Paper,
+        profile: str,
+        records: Sequence[Record],
+        *,
+        skipped: dict[str, str] | None = None,
+        notices: Sequence[str] = (),
+    ) -> None:
+        self.paper = paper
+        self.profile = profile
+        self.records = records
+        self.skipped = skipped or {}
+        self.notices = notices
+        self.ledger: Ledger = build(paper, profile, records)
+
+    def runs(self, experiment: str, **variant: Any) -> list[Record]:
+        """Records of an experiment whose variant has the given values, by seed.
+
+        Raises:
+            UserError: there are none.
+        """
+        found = [
+            r
+            for r in self.records
+            if r.experiment == experiment and variant.items() <= dict(r.variant).items()
+        ]
+        if not found:
+            words = ", ".join(f"{k}={v}" for k, v in variant.items())
+            raise UserError(
+                f"no records of {experiment} with {words or 'any variant'} in profile "
+                f"{self.profile}; run `nox -s replicate -- {self.paper.name} "
+                f"--profile {self.profile}`"
+            )
+        return sorted(found, key=lambda r: r.seed)
+
+    def first(self, *experiments: str) -> list[Record]:
+        """Records of the first of some experiments that this profile has run.
+
+        Raises:
+            UserError: it has run none of them.
+        """
+        for experiment in experiments:
+            if any(r.experiment == experiment for r in self.records):
+                return self.runs(experiment)
+        return self.runs(experiments[-1])
+
+    def table(self, *globs: str) -> "Markdown":
+        """The attempted claims whose ids fit one of the globs, as a table."""
+        entries = [e for glob in globs for e in self.ledger.select(glob, attempted=True)]
+        return _display(tables.claims_table(entries))
+
+    def why(self, glob: str = "*") -> "Markdown":
+        """Why the claims whose ids fit were decided as they were."""
+        return _display(tables.why_table(self.ledger.select(glob, attempted=True)))
+
+    def board(self) -> "Markdown":
+        """The paper's claims counted by table and verdict."""
+        return _display(tables.board(self.ledger.select(scaled=False)))
+
+    def not_attempted(self) -> "Markdown":
+        """What was not attempted, and what it would need."""
+        return _display(tables.not_attempted(self.ledger.select(scaled=False)))
+
+    def provenance(self) -> "Markdown":
+        """Where the numbers come from: runs, data, hardware, versions and time by experiment."""
+        rows = []
+        for name in dict.fromkeys(r.experiment for r in self.records):
+            runs = [r for r in self.records if r.experiment == name]
+            seconds = sum(float(r.provenance["wall_s"]) for r in runs)
+            rows.append(
+                (
+                    name,
+                    str(len(runs)),
+                    ", ".join(sorted({r.data["name"] for r in runs if r.data["name"]})) or "none",
+                    ", ".join(sorted({f"{r.device}, {r.precision}" for r in runs})),
+                    "; ".join(sorted({r.provenance["gpu"] or r.provenance["cpu"] for r in runs})),
+                    ", ".join(sorted({r.provenance["versions"].get("torch", "–") for r in runs})),
+                    f"{seconds:.0f} s",
+                )
+            )
+        header = ("experiment", "runs", "data", "device", "hardware", "torch", "time, all runs")
+        return _display(tables.markdown(rows, header))
+
+    def print_verdicts(self, glob: str = "*") -> None:
+        """Ids, reported values and verdicts as plain text that does not vary between machines.
+
+        These cells are what nbval checks: no measured float, no time, no HTML.
+        """
+        for entry in self.ledger.select(glob):
+            print(f"{entry.id} | {text.reported(entry)} | {entry.verdict}")
+
+    def summary(self) -> str:
+        """The counts of verdicts, paper claims and scaled claims apart."""
+        lines = [f"the paper's claims: {text.counts_line(self.ledger.counts(scaled=False))}"]
+        if self.ledger.select(scaled=True):
+            lines.append(f"scaled claims: {text.counts_line(self.ledger.counts(scaled=True))}")
+        return "\n".join(lines)
+
+
+def _display(table: str) -> "Markdown":
+    from IPython.display import Markdown
+
+    return Markdown(table)
+
+
+def open_paper(paper: str, profile: str = "quick", seeds: str = "") -> Session:
+    """Everything a notebook needs of a paper under a profile.
+
+    Runs that are missing are done first, unless `$REPLAB_RECORDS` is `machine` (this machine's
+    latest ledger) or `committed` (the accepted ledger): then a missing record is an error.
+
+    Args:
+        seeds: in place of the profile's own: a number of seeds, or a list such as `3-5` or `0,4`.
+
+    Raises:
+        UserError: unknown paper, profile or seeds; a record is missing.
+        CheckFailed: runs failed.
+    """
+    mode = os.environ.get(RECORDS_VARIABLE, COMPUTE)
+    loaded = load(paper)
+    require_profile(profile)
+    if mode == evidence.COMMITTED:
+        return Session(loaded, profile, evidence.committed(loaded, profile)[1])
+    if mode == evidence.MACHINE:
+        return Session(loaded, profile, evidence.machine(loaded, profile, Store()))
+    if mode != COMPUTE:
+        known = f"{COMPUTE}, {evidence.MACHINE} or {evidence.COMMITTED}"
+        raise UserError(f"{RECORDS_VARIABLE}={mode} means nothing; use {known}")
+    return compute(loaded, profile, seeds=parse_seeds(seeds))
+
+
+def compute(
+    paper: Paper,
+    profile: str,
+    *,
+    seeds: tuple[int, ...] | None = None,
+    only: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+) -> Session:
+    """Do the runs that are missing on this machine and decide the claims.
+
+    Args:
+        only: a glob of claim ids or experiment names, to do no more than they need.
+
+    Raises:
+        UserError: nothing fits `only`, or the profile has no runs at all.
+        CheckFailed: runs failed; what was done is kept.
+    """
+    store = Store()
+    campaign = campaigns.plan(
+        paper.replication,
+        profile,
+        device=resolve_device(device),
+        seeds=seeds,
+        wanted=_filter(paper, profile, only),
+    )
+    if not campaign.specs and not campaign.skipped:
+        asked = f" that fit '{only}'" if only else ""
+        raise UserError(f"profile {profile} of {paper.name} has no runs{asked}; see `claims`")
+    for notice in campaign.notices:
+        print(f"note: {notice}", file=sys.stderr)
+    for run, reason in campaign.skipped.items():
+        print(f"not here: {run}: {reason}", file=sys.stderr)
+    found, errors = campaigns.carry_out(campaign, store, workers=workers)
+    session = Session(
+        paper, profile, found, skipped=campaign.skipped, notices=tuple(campaign.notices)
+    )
+    if errors:
+        raise CheckFailed("\n".join(dict.fromkeys(map(str, errors))))
+    if only is None:
+        evidence.save_machine_ledger(session.ledger, store)
+    return session
+
+
+def _filter(paper: Paper, profile: str, only: str | None) -> campaigns.Wanted:
+    from fnmatch import fnmatchcase
+
+    if only is None:
+        return lambda experiment, variant: True
+    selectors = wanted_selectors(paper, profile, only)
+
+    def wanted(experiment: Experiment, variant: Variant) -> bool:
+        return fnmatchcase(experiment.name, only) or any(
+            s.experiment == experiment.name and s.fits(variant) for s in selectors
+        )
+
+    return wanted
+
+
+def parse_seeds(words: str) -> tuple[int, ...] | None:
+    """Seeds from `5` (0 to 4), `3-5` or `0,4,7`; None from an empty text.
+
+    Raises:
+        UserError: the text is none of these.
+    """
+    text_ = words.strip()
+    if not text_:
+        return None
+    try:
+        if text_.isdigit():
+            count = int(text_)
+            seeds = tuple(range(count))
+        else:
+            seeds = tuple(
+                seed for part in text_.split(",") if part for seed in _seed_range(part.strip())
+            )
+    except ValueError:
+        seeds = ()
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UserError(
+            f"--seeds {words}: write a number of seeds (5), a range (3-5) or a list (0,4,7)"
+        )
+    return seeds
+
+
+def _seed_range(part: str) -> range:
+    first, dash, last = part.partition("-")
+    return range(int(first), int(last if dash else first) + 1)

@@ -1,0 +1,79 @@
+"""Numbers, intervals and verdicts as readers see them."""
+
+import math
+from collections.abc import Mapping
+
+from replab.claims.ledger import Entry
+from replab.claims.verdicts import INCONCLUSIVE, NOT_ATTEMPTED, NOT_REPRODUCED, REPRODUCED
+
+# A sign beside each verdict, so that nothing hangs on a colour.
+SIGNS: Mapping[str, str] = {
+    REPRODUCED: "✔",
+    NOT_REPRODUCED: "✘",
+    INCONCLUSIVE: "?",
+    NOT_ATTEMPTED: "·",
+}
+
+
+def verdict(entry: Entry) -> str:
+    """A verdict with its sign."""
+    return f"{SIGNS[entry.verdict]} {entry.verdict}"
+
+
+def number(value: float, unit: str = "") -> str:
+    """A measured number: counts in full, others with a sensible number of digits."""
+    if unit in ("params", "none") and float(value).is_integer():
+        return f"{int(value):,}"
+    if unit == "GFLOPs":
+        return f"{value:.3f}"
+    if unit == "percent":
+        return f"{value:.2f}"
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def measured(entry: Entry) -> str:
+    """What was measured: a number, or one per term; a dash if nothing was."""
+    if entry.measured is None:
+        return "–"
+    if isinstance(entry.measured, dict):
+        return ", ".join(f"{term}: {number(v, entry.unit)}" for term, v in entry.measured.items())
+    return number(entry.measured, entry.unit)
+
+
+def interval(entry: Entry) -> str:
+    """The 95 % interval that decides, and the number of seeds; empty for what needs none."""
+    if entry.interval is None:
+        return ""
+    low, high = entry.interval
+    return f"[{number(low, entry.unit)}, {number(high, entry.unit)}], n = {entry.n}"
+
+
+def reported(entry: Entry) -> str:
+    """What the paper (or, for a scaled claim, we) stated, with its unit."""
+    if entry.unit in ("none", "nats", "params"):
+        return entry.reported
+    return f"{entry.reported} {'%' if entry.unit == 'percent' else entry.unit}"
+
+
+def tolerance(entry: Entry) -> str:
+    """The tolerance in short: its class and its numbers."""
+    if entry.tolerance is None:
+        return ""
+    rule = entry.tolerance
+    margin = rule.get("margin")
+    return {
+        "equal": "equal",
+        "printed": "equal as printed",
+        "within": f"±{margin} {entry.unit}" if margin else "",
+        "relative": f"±{margin:.0%}" if margin else "",
+        "threshold": "interval beyond the bound",
+        "seeds": f"±max({margin}, {rule.get('deviations')} s.d.)",
+        "order": "paired interval",
+    }[rule["rule"]]
+
+
+def counts_line(counts: Mapping[str, int]) -> str:
+    """`12 reproduced · 0 not reproduced · …`, with the signs."""
+    return " · ".join(f"{SIGNS[v]} {n} {v}" for v, n in counts.items())

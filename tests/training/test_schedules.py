@@ -1,0 +1,126 @@
+"""Learning rates at the corners of §4.2, and as pure functions of the iteration."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replab.training import schedules
+from replab.training.loop import History, WarmUp
+
+PAPER = {"schedule": "steps", "lr": 0.1, "drops": [32_000, 48_000], "iterations": 64_000}
+
+
+@pytest.mark.parametrize(
+    ("iteration", "rate"),
+    [
+        (0, 0.1),
+        (31_999, 0.1),
+        (32_000, 0.01),
+        (47_999, 0.01),
+        (48_000, 0.001),
+        (63_999, 0.001),
+    ],
+)
+def test_steps_of_the_paper(iteration, rate):
+    assert schedules.from_recipe(PAPER)(iteration) == pytest.approx(rate, rel=1e-12)
+
+
+def test_cosine():
+    rate = schedules.from_recipe({"schedule": "cosine", "lr": 0.05, "iterations": 800})
+    assert rate(0) == 0.05
+    assert rate(400) == pytest.approx(0.025)
+    assert rate(200) == pytest.approx(0.05 * (1 + math.sqrt(0.5)) / 2)
+    assert rate(799) == pytest.approx(0.05 * math.sin(math.pi / 1600) ** 2)
+    assert rate(799) > 0
+    assert rate(800) == pytest.approx(0, abs=1e-15)
+    assert all(rate(i) > rate(i + 1) for i in range(800))
+
+
+def test_linear_warm_up():
+    rate = schedules.warm_up(schedules.steps(0.4, [6]), 4)
+    assert [rate(i) for i in range(7)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.04])
+
+
+def test_an_unknown_schedule():
+    with pytest.raises(ValueError, match="unknown schedule 'linear'; there are cosine and steps"):
+        schedules.from_recipe({"schedule": "linear", "lr": 0.1})
+
+
+@given(order=st.permutations(range(0, 64_000, 4_000)))
+def test_a_rate_depends_on_the_iteration_alone(order):
+    rate = schedules.from_recipe(PAPER)
+    expected = {i: schedules.from_recipe(PAPER)(i) for i in sorted(order)}
+    assert {i: rate(i) for i in order} == expected
+
+
+class CountedList(list):
+    """A list that counts the elements it gave in slices."""
+
+    read = 0
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        self.read += len(found) if isinstance(index, slice) else 1
+        return found
+
+
+def rates(errors, small=0.01, usual=0.1):
+    """The rate of every iteration of a training that makes these errors."""
+    history = History()
+    warm_up = WarmUp(small, history)
+    seen = []
+    for error in errors:
+        seen.append(warm_up.rate(usual))
+        history.error.append(error)
+    return [*seen, warm_up.rate(usual)]
+
+
+def test_warm_up_ends_with_the_training_error_under_80_percent():
+    # The mean of 50 falls under 0.8 once 41 of them are 0.75: 0.9 - 0.15 · 34 / 50 < 0.8.
+    seen = rates([0.9] * 100 + [0.75] * 50)
+    begin = seen.index(0.1)
+    assert begin == 100 + 34
+    assert set(seen[:begin]) == {0.01}
+    assert set(seen[begin:]) == {0.1}
+
+
+def test_warm_up_waits_for_a_whole_window():
+    seen = rates([0.0] * 60)
+    assert seen == [0.01] * 50 + [0.1] * 11
+
+
+def test_warm_up_does_not_come_back():
+    assert set(rates([0.5] * 50 + [1.0] * 100)[50:]) == {0.1}
+
+
+def test_exactly_80_percent_is_not_under_it():
+    assert set(rates([0.8] * 120)) == {0.01}
+
+
+def test_no_warm_up():
+    assert rates([0.9] * 60, small=None) == [0.1] * 61
+
+
+@given(errors=st.lists(st.floats(0.6, 1.0), min_size=40, max_size=130), cut=st.floats(0, 1))
+def test_warm_up_resumed_anywhere_decides_alike(errors, cut):
+    undisturbed = rates(errors)
+    where = round(cut * len(errors))
+    history = History(error=list(errors[:where]))
+    resumed = WarmUp(0.01, history)
+    seen = []
+    for error in errors[where:]:
+        seen.append(resumed.rate(0.1))
+        history.error.append(error)
+    assert [*seen, resumed.rate(0.1)] == undisturbed[where:]
+
+
+def test_warm_up_looks_at_each_stretch_once():
+    """It once read the whole history at each iteration: 64,000 times."""
+    history = History(error=CountedList())
+    warm_up = WarmUp(0.01, history)
+    for _ in range(2000):
+        history.error.append(0.9)
+        warm_up.rate(0.1)
+    assert history.error.read <= 2000 * WarmUp.WINDOW
