@@ -19,6 +19,12 @@ LOCK = ROOT / "requirements.lock"
 # What makes the environment; another digest means another environment.
 INPUTS = (LOCK, ROOT / "pyproject.toml")
 
+# Ruff's format moves between minor versions; the others are what the type checker must see.
+LINT_PACKAGES = (
+    *("-q", "ruff==0.17.*", "mypy==2.*", "types-PyYAML", "types-requests", "types-tqdm"),
+    *("nox", "numpy>=2", "pydantic>=2"),
+)
+
 nox.options.sessions = ["lint", "tests", "check"]
 nox.options.default_venv_backend = "none"
 

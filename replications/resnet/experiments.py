@@ -267,7 +267,7 @@ ANSWERS = {
         f"table6.resnet{depth}.error": f"cifar[net=resnet,depth={depth}].test_error"
         for depth in CIFAR_DEPTHS
     },
-    "fig6.left.plain110": "cifar[net=plain,depth=110].train_error",
+    "fig6.left.plain110": "cifar[net=plain,depth=110].test_error",
     "akamaster.resnet{depth}.error": "released[weights=cifar_resnet{depth}].test_error",
     # Table 1 counts ResNet-18 and -34 with option A, deeper ones with the stride on the 1×1.
     **{f"table1.flops.{d}": f"counts[model=resnet{d},shortcut=A].gflops" for d in (18, 34)},

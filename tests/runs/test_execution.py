@@ -7,7 +7,8 @@ import pytest
 
 from replab.errors import CheckFailed, MissingData, UserError
 from replab.runs import execution
-from replab.runs.execution import ProgressFile, RunFailed, execute, progress_path, read_progress
+from replab.runs.execution import RunFailed, execute
+from replab.runs.progress import ProgressFile, progress_path, read_progress
 
 
 def run(tiny, spec):

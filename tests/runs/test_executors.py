@@ -12,8 +12,9 @@ import pytest
 
 from replab.errors import MissingData, UserError
 from replab.runs import executors
-from replab.runs.execution import RunFailed, progress_path
-from replab.runs.executors import Placement, Progress, SerialExecutor, place, run_all
+from replab.runs.execution import RunFailed
+from replab.runs.executors import Placement, ProgressLine, SerialExecutor, place, run_all
+from replab.runs.progress import progress_path
 from replab.runs.store import Store
 
 SERIAL = Placement(("cpu",), 1)
@@ -192,7 +193,7 @@ def test_lines_without_a_terminal(tiny, capsys, monkeypatch):
     specs = tiny.specs("add")
     now = [1000.0]
     monkeypatch.setattr(executors.time, "monotonic", lambda: now[0])
-    progress = Progress(specs, [1.0, 1.0, 2.0, 0.0], tiny.store)
+    progress = ProgressLine(specs, [1.0, 1.0, 2.0, 0.0], tiny.store)
     now[0] += 10
     progress.finish(specs[0])
     now[0] += 10
@@ -213,7 +214,7 @@ def test_the_parts_of_running_runs_count(tiny, capsys, monkeypatch):
     specs = tiny.specs("add")
     now = [1000.0]
     monkeypatch.setattr(executors.time, "monotonic", lambda: now[0])
-    progress = Progress(specs, [1.0] * 4, tiny.store)
+    progress = ProgressLine(specs, [1.0] * 4, tiny.store)
     note = progress_path(tiny.store.folder, specs[1])
     note.parent.mkdir(parents=True)
     note.write_text("0.500000 iteration 5")
@@ -240,7 +241,7 @@ def test_a_line_with_a_terminal(tiny, monkeypatch, cost):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     specs = tiny.specs("add")
-    progress = Progress(specs, [cost] * 4, tiny.store)
+    progress = ProgressLine(specs, [cost] * 4, tiny.store)
     note = progress_path(tiny.store.folder, specs[1])
     note.parent.mkdir(parents=True)
     note.write_text("0.500000 iteration 5, loss 0.1")

@@ -1,6 +1,5 @@
 """Doing one run: from its spec to its record in the store."""
 
-import contextlib
 import os
 import sys
 import time
@@ -12,55 +11,14 @@ from replab.files import make_folder, write_json, write_text
 from replab.runs import record as records
 from replab.runs.experiment import RunContext, load_replication, require_experiment
 from replab.runs.identity import RunSpec
+from replab.runs.progress import ProgressFile, progress_path
 from replab.runs.provenance import Stopwatch, as_dict
 from replab.runs.record import Record
 from replab.runs.store import Store
 
-PROGRESS_EVERY_S = 0.5
-
 
 class RunFailed(CheckFailed):
     """A run ended without a record; one line that says which, why and where to read more."""
-
-
-class ProgressFile:
-    """Tells other processes how far a run is, a few times a second, through a small file.
-
-    Raises:
-        UserError: its folder cannot be made.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._written = 0.0
-        make_folder(path.parent)
-
-    def __call__(self, share: float, text: str) -> None:
-        """Note the share of the run that is done (0–1) and a short text."""
-        now = time.monotonic()
-        if share < 1 and now - self._written < PROGRESS_EVERY_S:
-            return
-        self._written = now
-        aside = self.path.with_suffix(".tmp")
-        # No fsync: losing it costs nothing, and it is written often. For the same reason a full
-        # disk must not end the run here; the first file that matters will say it.
-        with contextlib.suppress(OSError):
-            aside.write_text(f"{share:.6f} {text}", encoding="utf-8")
-            os.replace(aside, self.path)
-
-
-def read_progress(path: Path) -> tuple[float, str]:
-    """What a `ProgressFile` last noted; (0, "") if nothing."""
-    try:
-        share, _, text = path.read_text(encoding="utf-8").partition(" ")
-        return float(share), text
-    except (OSError, ValueError):  # not begun, or removed between two looks
-        return 0.0, ""
-
-
-def progress_path(store_folder: Path, spec: RunSpec) -> Path:
-    """Where a run notes its progress."""
-    return store_folder / "progress" / f"{spec.id}.txt"
 
 
 def execute(spec: RunSpec, store_folder: str, device: str, threads: int) -> str:

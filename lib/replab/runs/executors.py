@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from replab.errors import UserError
-from replab.runs.execution import RunFailed, execute, progress_path, read_progress
+from replab.runs.execution import RunFailed, execute
 from replab.runs.hardware import available_cores, has_nvidia_driver
 from replab.runs.identity import RunSpec, device_class
+from replab.runs.progress import ProgressLine
 from replab.runs.store import Store
 
-POLL_S = 0.25
 # A run whose worker died, perhaps through another's fault, is tried alone so many times.
 ATTEMPTS_ALONE = 2
 # When so many runs in a row have died alone, it is not the runs: the rest is not tried.
@@ -153,82 +153,6 @@ def _execute_in_worker(spec: RunSpec, store_folder: str, threads: int) -> str:
     return execute(spec, store_folder, _worker_device, threads)
 
 
-class Progress:
-    """One line for many runs: share done, runs done, time left, what is running."""
-
-    def __init__(self, specs: Sequence[RunSpec], costs: Sequence[float], store: Store) -> None:
-        self._costs = {s.id: max(cost, 1e-9) for s, cost in zip(specs, costs, strict=True)}
-        self._specs = {spec.id: spec for spec in specs}
-        self._store = store
-        self._done: set[str] = set()
-        self._closed = threading.Event()
-        self._terminal = sys.stderr.isatty()
-        self._began = time.monotonic()
-        self._bar = self._make_bar() if self._terminal else None
-        self._watcher = threading.Thread(target=self.watch, daemon=True)
-        if self._terminal:
-            self._watcher.start()
-
-    def _make_bar(self) -> Any:
-        from tqdm.std import tqdm
-
-        return tqdm(
-            total=sum(self._costs.values()),
-            bar_format="{percentage:3.0f}% |{bar:30}| "
-            "{elapsed} so far, {remaining} left {postfix}",
-            file=sys.stderr,
-            leave=False,
-        )
-
-    def _look(self) -> tuple[float, list[str]]:
-        """Work that is done, parts of running ones included, and what is running."""
-        done = sum(self._costs[i] for i in list(self._done))
-        running = []
-        for run, spec in list(self._specs.items()):
-            if run in self._done:
-                continue
-            share, text = read_progress(progress_path(self._store.folder, spec))
-            if share:
-                done += share * self._costs[run]
-                running.append(f"{spec.label} {text}")
-        return done, running
-
-    def refresh(self) -> None:
-        """Show what the runs have noted, where there is a terminal to show it."""
-        if self._bar is None:
-            return
-        done, running = self._look()
-        self._bar.n = min(done, self._bar.total)
-        self._bar.set_postfix_str(" · ".join(running)[:100], refresh=False)
-        self._bar.refresh()
-
-    def watch(self) -> None:
-        """Refresh until `close`, from a thread of its own: a serial run leaves no other moment."""
-        while not self._closed.wait(POLL_S):
-            self.refresh()
-
-    def finish(self, spec: RunSpec, *, failed: bool = False) -> None:
-        """Note that a run has ended; where there is no terminal, say so in a line."""
-        self._done.add(spec.id)
-        if self._terminal:
-            return
-        done, _ = self._look()
-        took = time.monotonic() - self._began
-        left = took / done * (sum(self._costs.values()) - done)
-        count = f"[{len(self._done)}/{len(self._specs)}]"
-        ended = "failed" if failed else "done"
-        print(
-            f"{count} {spec.label} {ended}, about {left:.0f} s left", file=sys.stderr, flush=True
-        )
-
-    def close(self) -> None:
-        """Remove the line."""
-        self._closed.set()
-        if self._bar is not None:
-            self._watcher.join()
-            self._bar.close()
-
-
 def run_all(
     specs: Sequence[RunSpec],
     *,
@@ -249,7 +173,7 @@ def run_all(
     # The longest first, so that no worker is left alone with one at the end.
     order = sorted(range(len(specs)), key=lambda i: -costs[i])
     pending = [specs[i] for i in order]
-    progress = Progress(specs, costs, store)
+    progress = ProgressLine(specs, costs, store)
     failures: list[RunFailed | UserError] = []
     try:
         while pending:
@@ -269,7 +193,7 @@ def _run_alone(
     pending: list[RunSpec],
     store: Store,
     placement: Placement,
-    progress: Progress,
+    progress: ProgressLine,
     failures: list[RunFailed | UserError],
 ) -> None:
     """Give each pending run a worker process of its own, a few times if it dies."""
@@ -304,7 +228,7 @@ def _run_round(
     pending: list[RunSpec],
     store: Store,
     placement: Placement,
-    progress: Progress,
+    progress: ProgressLine,
     failures: list[RunFailed | UserError],
     *,
     own_process: bool = False,
@@ -368,7 +292,7 @@ def _settle(
     future: Future[str],
     spec: RunSpec,
     pending: list[RunSpec],
-    progress: Progress,
+    progress: ProgressLine,
     failures: list[RunFailed | UserError],
 ) -> bool:
     failed = False
