@@ -117,9 +117,7 @@ def lab(session: nox.Session) -> None:
 @nox.session(venv_backend="uv|virtualenv", reuse_venv=True)
 def lint(session: nox.Session) -> None:
     """Ruff over code and notebooks, and the type checker; needs no torch."""
-    session.install(
-        "-q", "ruff==0.15.*", "mypy==2.*", "types-PyYAML", "types-requests", "types-tqdm"
-    )
+    session.install(*LINT_PACKAGES)
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")

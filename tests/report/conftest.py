@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from filelock import FileLock
 
 LIB = Path(__file__).resolve().parents[2] / "lib"
 
@@ -90,6 +91,17 @@ def notebook() -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=cells)
 
 
+def environment(root: Path) -> dict[str, str]:
+    """Variables for a user of the checkout in a folder."""
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("REPLAB_", "PYTEST_"))},
+        "PYTHONPATH": str(LIB),
+        "REPLAB_ROOT": str(root),
+        "REPLAB_DATA": str(root / "data"),
+        "REPLAB_OFFLINE": "1",
+    }
+
+
 class Checkout:
     """A checkout in a temporary folder, and the command line run in it as a user would."""
 
@@ -101,25 +113,20 @@ class Checkout:
         (root / "replications/mini/claims.csv").write_text(CLAIMS_CSV)
         (root / "replications/mini/experiments.py").write_text(EXPERIMENTS)
         nbformat.write(notebook(), root / "notebooks/mini.ipynb")
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("REPLAB_", "PYTEST_"))},
-            "PYTHONPATH": str(LIB),
-            "REPLAB_ROOT": str(root),
-            "REPLAB_DATA": str(root / "data"),
-            "REPLAB_OFFLINE": "1",
-        }
+        self.environment = environment(root)
 
     def copy(self, folder: Path) -> "Checkout":
         """A twin of this checkout that may be changed."""
-        twin = Checkout.__new__(Checkout)
-        twin.root = folder / "copy"
-        shutil.copytree(self.root, twin.root)
-        twin.environment = {
-            **self.environment,
-            "REPLAB_ROOT": str(twin.root),
-            "REPLAB_DATA": str(twin.root / "data"),
-        }
-        return twin
+        shutil.copytree(self.root, folder / "copy")
+        return Checkout.at(folder / "copy")
+
+    @classmethod
+    def at(cls, root: Path) -> "Checkout":
+        """The checkout that is in a folder already."""
+        found = cls.__new__(cls)
+        found.root = root
+        found.environment = environment(root)
+        return found
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -147,12 +154,19 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
-@pytest.fixture(scope="module")
-def accepted(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout whose paper was replicated and accepted; copy it before changing it."""
-    made = Checkout(tmp_path_factory.mktemp("accepted") / "checkout")
-    done = made.replab("replicate", "mini", "--workers", "1")
-    assert done.returncode == 0, done.stderr
-    done = made.replab("accept", "mini")
-    assert done.returncode == 0, done.stderr
-    return made
+@pytest.fixture(scope="session")
+def accepted(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
+    """A checkout whose paper was replicated and accepted, made once; copy it to change it."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent  # where all workers of this test run meet
+    with FileLock(shared / "accepted.lock"):
+        root = shared / "accepted"
+        if (root / "done").is_file():
+            return Checkout.at(root)
+        made = Checkout(root)
+        for words in (("replicate", "mini", "--workers", "1"), ("accept", "mini")):
+            done = made.replab(*words)
+            assert done.returncode == 0, done.stderr
+        (root / "done").touch()
+        return made

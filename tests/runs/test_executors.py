@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from replab.errors import MissingData, UserError
-from replab.runs import executors
+from replab.runs import executors, progress
 from replab.runs.execution import RunFailed
 from replab.runs.executors import Placement, ProgressLine, SerialExecutor, place, run_all
 from replab.runs.progress import progress_path
@@ -261,7 +261,7 @@ def test_a_serial_campaign_in_a_terminal(tiny, monkeypatch):
     """The line moves while this process is busy."""
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr(executors, "POLL_S", 0.05)
+    monkeypatch.setattr(progress, "POLL_S", 0.05)
     specs = tiny.specs("sleep", seconds=0.5)[:1]
     assert run_all(specs, store=tiny.store, placement=SERIAL) == []
     assert f"{specs[0].label} asleep" in screen.getvalue()

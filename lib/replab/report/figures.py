@@ -127,25 +127,24 @@ def learning_curves(
         titles: titles for panels, in place of their names.
         top: upper end of the axis, where a start-up would squeeze all that follows.
     """
+    import seaborn as sns
     from matplotlib.ticker import EngFormatter
 
     figure, axes = style.subplots(1, len(panels), width=4.1 * len(panels), height=3.5)
     axes = np.atleast_1d(axes)
     for axis, (title, nets) in zip(axes, panels.items(), strict=True):
-        for colour, (label, records) in zip(colours, nets.items(), strict=False):
-            curves = [(r.series[series]["x"], r.series[series]["y"]) for r in records]
-            for x, y in curves:
-                axis.plot(x, y, color=colour, linewidth=0.8, alpha=0.5)
-            mean = np.mean([y for _, y in curves], axis=0)
-            legend = f"{label} (n = {len(curves)})"
-            axis.plot(curves[0][0], mean, color=colour, linewidth=2.4, label=legend)
+        frame = _curves(nets, series)
+        palette = dict(zip(frame["net"].unique(), colours, strict=False))
+        place = {"data": frame, "x": "x", "y": "y", "hue": "net", "palette": palette, "ax": axis}
+        sns.lineplot(**place, units="seed", estimator=None, linewidth=0.8, alpha=0.5, legend=False)
+        sns.lineplot(**place, errorbar=None, linewidth=2.4)
         if reference:
             axis.axhline(reference[0], color="#666666", linewidth=1, linestyle="--", zorder=0)
             right, height = axis.get_xlim()[1], reference[0]
             axis.text(
                 right, height, reference[1], ha="right", va="bottom", fontsize=8, color="#666666"
             )
-        axis.set(title=(titles or {}).get(title, title), xlabel="iteration")
+        axis.set(title=(titles or {}).get(title, title), xlabel="iteration", ylabel="")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         axis.legend(loc="lower left")
     axes[0].set_ylabel(ylabel)
@@ -153,8 +152,26 @@ def learning_curves(
     high = top or max(axis.get_ylim()[1] for axis in axes)
     for axis in axes:
         # Room below the curves for the legends.
-        axis.set_ylim(low - 0.3 * (high - low), high)
+        axis.set_ylim(low - 0.2 * (high - low), high)
     return figure
+
+
+def _curves(nets: Mapping[str, Sequence[Record]], series: str) -> Any:
+    """A series of some nets as a long table: net (with its number of seeds), seed, x, y."""
+    import pandas as pd
+
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "net": f"{label} (n = {len(records)})",
+                "seed": record.seed,
+                "x": record.series[series]["x"],
+                "y": record.series[series]["y"],
+            }
+        )
+        for label, records in nets.items()
+        for record in records
+    ).reset_index(drop=True)
 
 
 def paired_gaps(

@@ -276,7 +276,8 @@ def nbval(paper: str, profile: str) -> str:
     records = metadata.get("replab", {}).get("records", "committed")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"),
+            *(sys.executable, "-m", "pytest", "-p", "nbval.plugin"),
+            *("--nbval-lax", "--nbval-current-env"),
             *("-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-c", os.devnull),
             *("--rootdir", str(path.parent), str(path)),
         ],
@@ -288,6 +289,8 @@ def nbval(paper: str, profile: str) -> str:
                 for k, v in os.environ.items()
                 if k not in (FIGURES_VARIABLE, "PYTEST_ADDOPTS")
             },
+            # Other plugins have no part in this, and loading them takes seconds.
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             RECORDS_VARIABLE: records,
             "REPLAB_ROOT": str(paths.root()),
         },

@@ -26,6 +26,22 @@ VERDICT_COLOURS: Mapping[str, str] = {
     NOT_ATTEMPTED: "#E4E4E4",
 }
 FIGURES_VARIABLE = "REPLAB_FIGURES"
+RULES: Mapping[str, Any] = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "axes.linewidth": 1.0,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    # Equal data give equal files, so that a new commit shows only what changed.
+    "svg.hashsalt": "replab",
+    "svg.fonttype": "path",
+}
 
 
 def subplots(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.4) -> Any:
@@ -35,27 +51,8 @@ def subplots(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: flo
         `(figure, axes)` as `matplotlib.pyplot.subplots` gives them.
     """
     import matplotlib.pyplot as plt
-    import seaborn as sns
 
-    sns.set_theme(
-        style="ticks",
-        context="notebook",
-        rc={
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.titlesize": 11,
-            "axes.labelsize": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.fontsize": 9,
-            "legend.frameon": False,
-            "figure.dpi": 110,
-            "savefig.dpi": 150,
-            # Equal data give equal files, so that a new commit shows only what changed.
-            "svg.hashsalt": "replab",
-            "svg.fonttype": "path",
-        },
-    )
+    plt.rcParams.update(RULES)
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained")
 
 
