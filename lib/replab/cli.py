@@ -88,7 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     command = add("run", do.run, "do one run and print its metrics", as_json, profile)
     command.add_argument("paper")
     command.add_argument("experiment")
-    command.add_argument("--variant", nargs="*", default=[], metavar="KEY=VALUE")
+    command.add_argument(
+        "--variant",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="which variant: `--variant net=plain depth=20`, also once a key, or with commas",
+    )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     command = add("claims", do.claims, "the ledger of a paper", as_json, profile, only)

@@ -145,7 +145,8 @@ def run(options: Namespace) -> None:
             f"experiment {experiment.name} is not part of profile {profile}; "
             f"it is in: {', '.join(experiment.plans)}"
         )
-    variant = identity.parse_variant(options.variant, experiment, experiment.plans[profile])
+    words = [word for given in options.variant for word in given.split(",")]
+    variant = identity.parse_variant(words, experiment, experiment.plans[profile])
     device = executors.resolve_device(options.device)
     planned = campaign.plan(
         replication,

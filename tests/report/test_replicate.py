@@ -122,6 +122,23 @@ class TestUserErrors:
 
 
 class TestOtherCommands:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--variant", "a=2", "b=3"],
+            ["--variant", "a=2", "--variant", "b=3"],
+            ["--variant", "a=2,b=3"],
+            [],
+        ],
+    )
+    def test_run_takes_a_variant_in_any_spelling(self, checkout, words, monkeypatch, capsys):
+        for name, value in checkout.environment.items():
+            monkeypatch.setenv(name, value)
+        assert main(["run", "mini", "add", *words, "--json"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["metrics"] == {"sum": 5}
+        assert record["variant"] == {"a": 2, "b": 3}
+
     def test_claims_json_has_the_contract_s_fields(self, accepted):
         done = accepted.replab("claims", "mini", "--json")
         assert done.returncode == 0, done.stderr
