@@ -85,6 +85,10 @@ class Session:
         entries = [e for glob in globs for e in self.ledger.select(glob, attempted=True)]
         return _display(tables.claims_table(entries))
 
+    def scaled(self) -> "Markdown":
+        """The attempted scaled claims, as a table."""
+        return _display(tables.claims_table(self.ledger.select(scaled=True, attempted=True)))
+
     def why(self, glob: str = "*") -> "Markdown":
         """Why the claims whose ids fit were decided as they were."""
         return _display(tables.why_table(self.ledger.select(glob, attempted=True)))
