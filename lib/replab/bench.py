@@ -32,7 +32,7 @@ class Result:
     peer_name: str
 
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -244,9 +244,6 @@ def _scoring() -> tuple[Step, Step]:
     ours = images.contiguous(memory_format=torch.channels_last)
 
     def score(net: Any, batch: Any) -> Step:
-        def step() -> None:
-            predict(net, batch, batch_size=250)
-
-        return step
+        return lambda: predict(net, batch, batch_size=250)
 
     return score(folded, ours), score(model, images)

@@ -1,0 +1,114 @@
+"""Figures: what is plotted, not how it looks."""
+
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from replab.report import figures, style
+from replab.runs.record import Record
+
+mpl.use("Agg")
+
+
+def record(net: str, depth: int, seed: int, loss: float) -> Record:
+    x = [0.0, 1.0, 2.0]
+    return Record(
+        id="0" * 16,
+        paper="p",
+        experiment="e",
+        version=1,
+        model="m",
+        variant={"net": net, "depth": depth},
+        seed=seed,
+        profile="quick",
+        data={},
+        recipe={},
+        iterations=3,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        metrics={"loss": loss},
+        series={"loss": {"x": x, "y": [3.0, 2.0, loss]}},
+        provenance={},
+    )
+
+
+RECORDS = [
+    record(net, depth, seed, base + 0.1 * seed)
+    for net, depth, base in (("plain", 20, 1.0), ("plain", 56, 2.0), ("resnet", 20, 0.9))
+    for seed in (2, 0, 1)
+]
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def test_panels_sort_records_by_net_depth_and_seed():
+    found = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")
+    assert list(found) == ["plain", "resnet"]
+    assert list(found["plain"]) == ["plain-20", "plain-56"]
+    assert [r.seed for r in found["plain"]["plain-56"]] == [0, 1, 2]
+
+
+def test_learning_curves_show_every_seed_and_their_mean():
+    nets = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")
+    figure = figures.learning_curves(
+        nets, "loss", ylabel="loss (nats)", reference=figures.guessing(10), top=2.5
+    )
+    plain, residual = figure.axes
+    curves = [line.get_ydata() for line in plain.lines if len(line.get_ydata()) == 3]
+    ends = sorted(round(float(y[-1]), 6) for y in curves)
+    assert ends == [1.0, 1.1, 1.1, 1.2, 2.0, 2.1, 2.1, 2.2]
+    labels = [t.get_text() for t in plain.get_legend().get_texts()]
+    assert labels == ["plain-20 (n = 3)", "plain-56 (n = 3)"]
+    assert plain.get_ylabel() == "loss (nats)"
+    assert residual.get_xlabel() == "iteration"
+    assert plain.get_ylim() == residual.get_ylim()
+    assert plain.get_ylim()[1] == 2.5
+    assert any(
+        np.allclose(line.get_ydata(), math.log(10)) for line in plain.lines if line.get_linestyle()
+    )
+
+
+def test_gaps_are_paired_by_seed():
+    nets = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")["plain"]
+    figure = figures.paired_gaps(
+        {"56 − 20": (nets["plain-56"], nets["plain-20"])}, "loss", xlabel="difference (nats)"
+    )
+    (axis,) = figure.axes
+    seeds = next(line for line in axis.lines if line.get_marker() == "o")
+    assert np.allclose(seeds.get_xdata(), [1.0, 1.0, 1.0])
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["56 − 20"]
+
+
+def test_gap_over_time_ends_at_the_final_gap():
+    nets = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")["plain"]
+    figure = figures.gap_over_time(
+        {"56 − 20": (nets["plain-56"], nets["plain-20"])}, "loss", ylabel="gap (nats)"
+    )
+    mean = figure.axes[0].lines[0].get_ydata()
+    assert np.allclose(mean, [0.0, 0.0, 1.0])
+
+
+def test_figures_are_kept_only_where_asked_and_equal_data_give_equal_files(tmp_path, monkeypatch):
+    monkeypatch.delenv(style.FIGURES_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    contents = []
+    for folder in (None, "a", "b"):
+        if folder:
+            monkeypatch.setenv(style.FIGURES_VARIABLE, str(tmp_path / folder))
+        figure, axis = style.subplots()
+        axis.plot([0, 1], [1, 0])
+        style.save(figure, "line")
+        if folder:
+            contents.append(sorted(p.read_bytes() for p in (tmp_path / folder).iterdir()))
+        else:
+            assert not any(tmp_path.iterdir())
+    assert contents[0] == contents[1]
