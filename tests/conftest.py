@@ -2,8 +2,16 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tests on a shared machine: a second thread waits longer than it works."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def _mount(folder, options):

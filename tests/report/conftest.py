@@ -144,6 +144,14 @@ class Checkout:
         out, err = process.communicate(timeout=240)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
+    @staticmethod
+    def one_line(text: str) -> str:
+        """The only line of an error message; fails if there are more, or a traceback."""
+        lines = text.strip().splitlines()
+        assert len(lines) == 1, text
+        assert "Traceback" not in text
+        return lines[0]
+
     @property
     def rendered(self) -> Path:
         return self.root / "results/mini/quick/mini.ipynb"

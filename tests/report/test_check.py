@@ -10,14 +10,6 @@ from replab.report import tables
 pytestmark = pytest.mark.faults
 
 
-def one_line(text: str) -> str:
-    """The only line of an error message; fails if there are more, or a traceback."""
-    lines = text.strip().splitlines()
-    assert len(lines) == 1, text
-    assert "Traceback" not in text
-    return lines[0]
-
-
 def change_record(root: Path) -> None:
     for path in (root / "results/mini/runs").glob("*.json"):
         record = json.loads(path.read_text())

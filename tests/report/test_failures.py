@@ -12,21 +12,13 @@ import pytest
 pytestmark = pytest.mark.faults
 
 
-def one_line(text: str) -> str:
-    """The only line of an error message; fails if there are more, or a traceback."""
-    lines = text.strip().splitlines()
-    assert len(lines) == 1, text
-    assert "Traceback" not in text
-    return lines[0]
-
-
 class TestFailures:
     def test_failing_cell_keeps_the_partial_notebook_and_the_old_one(self, accepted, tmp_path):
         twin = accepted.copy(tmp_path)
         before = twin.rendered.read_bytes()
         done = twin.replab("replicate", "mini", "-p", "shift=-1")
         assert done.returncode == 1
-        message = one_line(done.stderr)
+        message = twin.one_line(done.stderr)
         assert "cell" in message
         assert "shift is negative" in message
         assert "results/mini/quick/mini.failed.ipynb" in message
@@ -86,7 +78,7 @@ class TestFailures:
         finally:
             subprocess.run(["umount", results], check=True)
         assert done.returncode == 2
-        message = one_line(done.stderr)
+        message = twin.one_line(done.stderr)
         assert "Read-only file system" in message
         assert "writable" in message
         assert not any((twin.root / ".replab/render").iterdir())

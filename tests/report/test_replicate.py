@@ -12,14 +12,6 @@ from replab.cli import main
 pytestmark = pytest.mark.faults
 
 
-def one_line(text: str) -> str:
-    """The only line of an error message; fails if there are more, or a traceback."""
-    lines = text.strip().splitlines()
-    assert len(lines) == 1, text
-    assert "Traceback" not in text
-    return lines[0]
-
-
 class TestReplicate:
     def test_renders_what_it_measured_and_leaves_no_trace_of_the_machine(self, accepted):
         rendered = nbformat.read(accepted.rendered, as_version=4)
@@ -68,7 +60,7 @@ class TestReplicate:
         twin = accepted.copy(tmp_path)
         done = twin.replab("replicate", "mini", "--strict", "--only", "table1.*")
         assert done.returncode == 1
-        assert "table1.wrong" in one_line(done.stderr)
+        assert "table1.wrong" in twin.one_line(done.stderr)
 
     def test_only_does_no_more_than_asked(self, checkout):
         done = checkout.replab("replicate", "mini", "--only", "table1.sum", "--json")
@@ -107,7 +99,7 @@ class TestUserErrors:
         for name, value in checkout.environment.items():
             monkeypatch.setenv(name, value)
         assert main(words) == 2
-        message = one_line(capsys.readouterr().err)
+        message = checkout.one_line(capsys.readouterr().err)
         assert message.startswith("error: ")
         for part in parts:
             assert part in message
@@ -118,7 +110,7 @@ class TestUserErrors:
         path.write_text(path.read_text().replace("rule: equal", "rule: eqal"))
         done = checkout.replab("replicate", "mini")
         assert done.returncode == 2
-        assert one_line(done.stderr).startswith("error: replications/mini/paper.yaml:3: ")
+        assert checkout.one_line(done.stderr).startswith("error: replications/mini/paper.yaml:3: ")
 
 
 class TestOtherCommands:

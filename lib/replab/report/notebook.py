@@ -171,8 +171,9 @@ def _execute(
                 language="python",
                 progress_bar=False,
                 log_output=False,
-                # It remarks on unencrypted sockets; they are on the loopback.
-                extra_arguments=["--log-level=ERROR"],
+                # It remarks on unencrypted sockets (they are on the loopback) and, now and then, on
+                # being interrupted when it is shut down; a failing cell reaches us as an exception.
+                extra_arguments=["--log-level=CRITICAL"],
             )
     except PapermillExecutionError as error:
         failed = target.with_suffix(".failed.ipynb")
