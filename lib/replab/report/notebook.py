@@ -171,8 +171,8 @@ def _execute(
                 language="python",
                 progress_bar=False,
                 log_output=False,
-                # It remarks on unencrypted sockets (they are on the loopback) and, now and then, on
-                # being interrupted when it is shut down; a failing cell reaches us as an exception.
+                # It remarks on unencrypted sockets (they are on the loopback) and, now and then,
+                # on being interrupted at its end; a failing cell reaches us as an exception.
                 extra_arguments=["--log-level=CRITICAL"],
             )
     except PapermillExecutionError as error:
