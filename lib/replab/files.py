@@ -87,6 +87,27 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_text(path: Path, *, shown_as: str) -> str:
+    """Read a file that a person wrote, UTF-8 with or without a byte order mark.
+
+    Args:
+        shown_as: the file's name in messages.
+
+    Raises:
+        UserError: the file cannot be read or is not UTF-8; then the message names the line.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {shown_as}: {error.strerror or error}") from error
+    try:
+        # Spreadsheets put a byte order mark in front.
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(f"{shown_as}:{line}: not UTF-8; save the file as UTF-8") from error
+
+
 def read_json(path: Path, *, mend: str) -> Any:
     """Read JSON from `path`.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from replab.errors import UserError
+from replab.files import read_text
 
 KINDS = ("exact", "value", "ordering", "gap", "trend")
 SOURCES = {
@@ -42,16 +43,7 @@ def read_claims(path: Path, *, shown_as: str) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: the file is missing, or a row is malformed; the message names the line.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {shown_as}: {error.strerror or error}") from error
-    try:
-        # Spreadsheets put a byte order mark in front.
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"{shown_as}:{line}: not UTF-8; save the file as UTF-8") from error
+    text = read_text(path, shown_as=shown_as)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: dict[str, dict[str, Any]] = {}
     try:

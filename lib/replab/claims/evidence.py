@@ -11,7 +11,7 @@ from replab.errors import UserError
 from replab.files import read_json, write_json
 from replab.runs import record as records
 from replab.runs.record import Record
-from replab.runs.store import Store
+from replab.runs.store import Store, read_folder
 
 MACHINE, COMMITTED = "machine", "committed"
 
@@ -138,8 +138,8 @@ def gather(paper: Paper, profile: str, store: Store) -> list[Record]:
 
     Experiment by experiment; records of both sources join where they are of one cohort.
     """
-    own = {r.id: r for r in _folder(store.folder / "runs" / paper.name)}
-    shared = {r.id: r for r in _folder(runs_dir(paper.name))}
+    own = {r.id: r for r in read_folder(store.folder / "runs" / paper.name)}
+    shared = {r.id: r for r in read_folder(runs_dir(paper.name))}
     mine = current(paper, profile, own.values())
     keys = set(cohorts(mine))
     names = {key[0] for key in keys}
@@ -149,9 +149,3 @@ def gather(paper: Paper, profile: str, store: Store) -> list[Record]:
             for record in group:
                 taken.setdefault(record.id, record)
     return sorted(taken.values(), key=lambda r: r.id)
-
-
-def _folder(folder: Path) -> list[Record]:
-    from replab.runs.store import read_folder
-
-    return read_folder(folder)

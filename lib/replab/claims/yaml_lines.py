@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from replab.errors import UserError
+from replab.files import read_text
 
 Location = tuple[str | int, ...]
 
@@ -45,15 +46,7 @@ def read(path: Path, *, shown_as: str) -> LinedYaml:
     """
     import yaml
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {shown_as}: {error.strerror or error}") from error
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"{shown_as}:{line}: not UTF-8; save the file as UTF-8") from error
+    text = read_text(path, shown_as=shown_as)
     lines: dict[Location, int] = {}
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)

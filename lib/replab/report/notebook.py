@@ -12,7 +12,7 @@ from typing import Any
 
 from replab import paths
 from replab.errors import CheckFailed, UserError
-from replab.files import write_text
+from replab.files import make_folder, write_bytes, write_text
 from replab.report.session import RECORDS_VARIABLE
 from replab.report.style import FIGURES_VARIABLE
 
@@ -118,8 +118,8 @@ def render(paper: str, profile: str, values: Mapping[str, Value], *, records: st
     target = rendered_path(paper, profile)
     work = paths.store_dir() / "render" / f"{paper}-{profile}-{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
-    _make(target.parent)
-    _make(work)
+    make_folder(target.parent)
+    make_folder(work)
     try:
         executed = work / target.name
         environment = {
@@ -136,14 +136,6 @@ def render(paper: str, profile: str, values: Mapping[str, Value], *, records: st
         shutil.rmtree(work, ignore_errors=True)
     target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
     return target
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"cannot write to {folder}: {reason}; make it writable") from error
 
 
 def _execute(
@@ -248,10 +240,8 @@ def to_html(notebook: Any, title: str) -> str:
 def _replace_folder(new: Path, old: Path) -> None:
     """Put a folder of files in another's place, file by file, each atomically."""
     names = {p.name for p in new.iterdir()} if new.is_dir() else set()
-    _make(old)
+    make_folder(old)
     for name in names:
-        from replab.files import write_bytes
-
         write_bytes(old / name, (new / name).read_bytes())
     for path in old.iterdir():
         if path.name not in names:
