@@ -61,8 +61,9 @@ def test_modules_are_of_a_size_one_can_read(path):
 
 
 def test_replications_hold_no_machinery_of_each_other():
-    for path in (ROOT / "replications").glob("*/experiments.py"):
-        assert "from replications" not in path.read_text()
+    for path in (ROOT / "replications").glob("*/*.py"):
+        others = set(re.findall(r"replications\.(\w+)", path.read_text())) - {path.parent.name}
+        assert not others
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

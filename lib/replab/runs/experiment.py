@@ -1,5 +1,6 @@
 """Experiments: what a replication declares so that the library can run it."""
 
+import importlib
 import importlib.util
 import re
 import sys
@@ -176,19 +177,37 @@ def load_replication(paper: str) -> Replication:
 
 
 def _import_file(name: str, file: Path) -> ModuleType:
+    """Import a replication's file as part of its own package, so that it may import its siblings.
+
+    Any earlier import of the package, perhaps from another checkout, is forgotten first.
+    """
     if not file.is_file():
         raise UserError(f"{file} is missing; a replication needs its experiments.py")
+    package = name.rpartition(".")[0]
+    _forget(package)
+    for parent, folder in (("replications", file.parents[1]), (package, file.parent)):
+        module = ModuleType(parent)
+        module.__path__ = [str(folder)]
+        sys.modules[parent] = module
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"{file} cannot be imported; it must be a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    # Files may have come since the last look at the folder.
+    importlib.invalidate_caches()
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        _forget(package)
         raise
     return module
+
+
+def _forget(package: str) -> None:
+    for name in list(sys.modules):
+        if name == package or name.startswith(f"{package}."):
+            del sys.modules[name]
 
 
 def require_experiment(replication: Replication, name: str) -> Experiment:

@@ -1,0 +1,72 @@
+"""Counts: parameters and multiply-adds of every network the paper names. CPU, seconds."""
+
+from typing import Any
+
+from replab.runs.experiment import Experiment, Plan, RunContext, RunResult, Variant
+
+CIFAR_DEPTHS = (20, 32, 44, 56, 110)
+
+COUNTED: tuple[Variant, ...] = (
+    *({"model": f"cifar_resnet{d}", "shortcut": s} for d in (*CIFAR_DEPTHS, 1202) for s in "AB"),
+    *({"model": f"cifar_plain{d}"} for d in CIFAR_DEPTHS),
+    *({"model": f"resnet{d}", "shortcut": s} for d in (18, 34) for s in "AB"),
+    *({"model": f"plain{d}"} for d in (18, 34)),
+    *({"model": f"resnet{d}", "stride_on": s} for d in (50, 101, 152) for s in ("1x1", "3x3")),
+    *({"model": f"vgg{d}"} for d in (16, 19)),
+)
+
+
+def count(context: RunContext) -> RunResult:
+    """Parameters and multiply-adds at the size the paper trains on (32² or 224² px)."""
+    import torch
+
+    from replab import models
+    from replab.models.counting import count_macs, count_parameters
+
+    options: dict[str, Any] = dict(context.variant)
+    name = str(options.pop("model"))
+    size = context.recipe["cifar_px" if name.startswith("cifar") else "imagenet_px"]
+    with torch.device("meta"):
+        model = models.create(name, **options)
+    macs = count_macs(model, (1, 3, size, size))
+    metrics = {
+        "params": count_parameters(model),
+        "macs": macs.total,
+        "macs_conv": macs.conv,
+        "gflops": macs.total / 1e9,
+    }
+    return RunResult(metrics, model=name)
+
+
+COUNTS = Experiment(
+    name="counts",
+    version=1,
+    changelog={1: "first version"},
+    function=count,
+    deterministic=True,
+    cost=lambda variant, recipe: 0.1,
+    plans={
+        profile: Plan(COUNTED, recipe={"cifar_px": 32, "imagenet_px": 224})
+        for profile in ("quick", "standin", "paper")
+    },
+)
+
+ANSWERS = {
+    "table6.resnet{depth}.params": "counts[model=cifar_resnet{depth},shortcut=A].params",
+    "table6.resnet{depth}.params_a": "counts[model=cifar_resnet{depth},shortcut=A].params",
+    "table6.resnet{depth}.params_b": "counts[model=cifar_resnet{depth},shortcut=B].params",
+    "table6.resnet{depth}.macs_a": "counts[model=cifar_resnet{depth},shortcut=A].macs",
+    "table6.resnet{depth}.macs_b": "counts[model=cifar_resnet{depth},shortcut=B].macs",
+    # Table 1 counts ResNet-18 and -34 with option A, deeper ones with the stride on the 1×1.
+    **{f"table1.flops.{d}": f"counts[model=resnet{d},shortcut=A].gflops" for d in (18, 34)},
+    **{
+        f"table1.flops.{d}": f"counts[model=resnet{d},stride_on=1x1].gflops"
+        for d in (50, 101, 152)
+    },
+    "text.flops.{net}": "counts[model={net}].gflops",
+    "counts.resnet{depth}-a.{number}": "counts[model=resnet{depth},shortcut=A].{number}",
+    "counts.resnet{depth}-b.{number}": "counts[model=resnet{depth},shortcut=B].{number}",
+    "counts.resnet{depth}-v15.{number}": "counts[model=resnet{depth},stride_on=3x3].{number}",
+    "counts.resnet{depth}.{number}": "counts[model=resnet{depth},stride_on=1x1].{number}",
+    "counts.vgg{depth}.{number}": "counts[model=vgg{depth}].{number}",
+}
