@@ -49,7 +49,8 @@ from replab.training.loop import train_classifier
 data = batches.DeviceImages(torch.randn(20, 3, 8, 8), torch.arange(20) % 10)
 recipe = {"iterations": 2, "batch_size": 4, "lr": 0.1, "schedule": "steps", "drops": [1],
           "momentum": 0.9, "weight_decay": 1e-4, "augment": True}
-trained = train_classifier(models.create("cifar_resnet8"), data, recipe, seed=0, device="cpu")
+source = batches.shuffled(data, recipe, seed=0)
+trained = train_classifier(models.create("cifar_resnet8"), source, recipe, seed=0, device="cpu")
 print(len(trained.history.loss))
 """
 

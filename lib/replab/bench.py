@@ -133,7 +133,7 @@ def _our_training(name: str, images: Any, labels: Any) -> Step:
     model = models.create(name).to(memory_format=torch.channels_last)
     mean = batches.per_pixel_mean(images, 32)
     data = batches.to_device(images, labels, size=32, mean=mean, device="cpu")
-    recipe = {
+    recipe: dict[str, Any] = {
         "iterations": STEPS,
         "batch_size": BATCH,
         "schedule": "steps",
@@ -144,9 +144,11 @@ def _our_training(name: str, images: Any, labels: Any) -> Step:
         "augment": True,
     }
 
+    source = batches.shuffled(data, recipe, seed=0)
+
     def step() -> None:
         precision = native_precision("cpu")
-        train_classifier(model, data, recipe, seed=0, device="cpu", precision=precision)
+        train_classifier(model, source, recipe, seed=0, device="cpu", precision=precision)
 
     return step
 

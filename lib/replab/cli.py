@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     machine.add_argument("--seeds", default="", help="how many (5), a range (3-5) or a list (0,4)")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     machine.add_argument("--workers", type=int, help="processes (one a core, or one a GPU)")
+    compiling: dict[str, Any] = {
+        "action": "store_true",
+        "help": "compile networks first: pays off in long runs",
+    }
+    machine.add_argument("--compile", **compiling)
 
     from replab import commands as do
 
@@ -98,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    command.add_argument("--compile", **compiling)
     command = add("claims", do.claims, "the ledger of a paper", as_json, profile, only)
     command.add_argument("paper")
     command.add_argument(

@@ -85,6 +85,7 @@ def replicate(options: Namespace) -> int:
         only=options.only,
         device=options.device,
         workers=options.workers,
+        compiled=options.compile,
     )
     entries = computed.ledger.select(attempted=True)
     lines = [] if options.only is None else [_claim_line(e) for e in entries]
@@ -162,7 +163,7 @@ def run(options: Namespace) -> None:
     (spec,) = planned.specs
     store = Store()
     place = f"{device}:0" if device == "cuda" else device
-    execute(spec, str(store.folder), place, available_cores())
+    execute(spec, str(store.folder), place, available_cores(), options.compile)
     record = store.find(spec)
     assert record is not None
     lines = [f"{spec.label}: record {record.id}"]
@@ -251,6 +252,7 @@ def regress(options: Namespace) -> int:
             only=options.only,
             device=options.device,
             workers=options.workers,
+            compiled=options.compile,
         )
         found = acceptance.regress(paper, profile, fresh.records, [*fresh.skipped.values()])
         report[name] = [asdict(c) for c in found]

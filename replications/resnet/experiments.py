@@ -2,6 +2,6 @@
 
 from replications.resnet import cifar, counts, released
 
-EXPERIMENTS = (counts.COUNTS, released.RELEASED, cifar.DEGRADATION, cifar.CIFAR)
+EXPERIMENTS = (counts.COUNTS, released.RELEASED, cifar.DEGRADATION, cifar.SHORTENED, cifar.CIFAR)
 
 ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **cifar.ANSWERS}

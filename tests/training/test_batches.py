@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from replab.training import batches
-from replab.training.batches import PAD, DeviceImages, EpochOrder, crop_and_mirror, draw
+from replab.training.batches import PAD, DeviceBatches, DeviceImages, EpochOrder, crop_and_mirror
 
 
 def indices(order, iterations):
@@ -89,11 +89,11 @@ def test_draw():
     images = torch.arange(6 * 2 * 3 * 3, dtype=torch.float32).reshape(6, 2, 3, 3)
     data = DeviceImages(images, torch.arange(6) * 10)
     plain = EpochOrder(6, 4, 3, augment=False)
-    got, labels = draw(data, plain, 1)
+    got, labels = DeviceBatches(data, plain).batch(1)
     index, shifts, mirror = plain.batch(1)
     assert torch.equal(got, images[index])
     assert torch.equal(labels, index * 10)
-    got, labels = draw(data, EpochOrder(6, 4, 3, augment=True), 1)
+    got, labels = DeviceBatches(data, EpochOrder(6, 4, 3, augment=True)).batch(1)
     assert torch.equal(got, crop_and_mirror(images[index], shifts, mirror))
     assert torch.equal(labels, index * 10)
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from replab import models
 from replab.errors import CheckFailed, UserError
 from replab.training import checkpoints, loop
-from replab.training.batches import DeviceImages, EpochOrder, draw
+from replab.training.batches import DeviceImages, shuffled
 from replab.training.loop import Diverged, History, train_classifier
 
 RECIPE = {
@@ -53,9 +53,9 @@ def net(seed=0):
 
 
 def train(model, recipe=RECIPE, *, data=None, **options):
-    return train_classifier(
-        model, data or separable(), recipe, **{"seed": 0, "device": "cpu", **options}
-    )
+    options = {"seed": 0, "device": "cpu", **options}
+    source = shuffled(data or separable(), recipe, options["seed"])
+    return train_classifier(model, source, recipe, **options)
 
 
 def assert_same(one, other):
@@ -89,7 +89,7 @@ def test_equal_to_a_plain_loop(change):
     model, plain = net(), net()
     history = train(model, recipe).history
 
-    data, order = separable(), EpochOrder(96, 16, 0, augment=recipe["augment"])
+    source = shuffled(separable(), recipe, seed=0)
     optimiser = torch.optim.SGD(plain.parameters(), lr=1.0, momentum=0.9, weight_decay=1e-4)
     scheduler_rate = {
         "cosine": lambda i: 0.05 * (1 + torch.cos(torch.tensor(torch.pi * i / 50)).item()) / 2,
@@ -104,7 +104,7 @@ def test_equal_to_a_plain_loop(change):
             rate = recipe["warm_up_rate"]
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images, labels = draw(data, order, iteration)
+        images, labels = source.batch(iteration)
         logits = plain(images)
         loss = functional.cross_entropy(logits, labels)
         optimiser.zero_grad()

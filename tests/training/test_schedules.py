@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replab.training import schedules
-from replab.training.loop import History, WarmUp
+from replab.training.history import History, WarmUp
 
 PAPER = {"schedule": "steps", "lr": 0.1, "drops": [32_000, 48_000], "iterations": 64_000}
 
@@ -24,11 +24,11 @@ PAPER = {"schedule": "steps", "lr": 0.1, "drops": [32_000, 48_000], "iterations"
     ],
 )
 def test_steps_of_the_paper(iteration, rate):
-    assert schedules.from_recipe(PAPER)(iteration) == pytest.approx(rate, rel=1e-12)
+    assert schedules.from_recipe(PAPER, History())(iteration) == pytest.approx(rate, rel=1e-12)
 
 
 def test_cosine():
-    rate = schedules.from_recipe({"schedule": "cosine", "lr": 0.05, "iterations": 800})
+    rate = schedules.from_recipe({"schedule": "cosine", "lr": 0.05, "iterations": 800}, History())
     assert rate(0) == 0.05
     assert rate(400) == pytest.approx(0.025)
     assert rate(200) == pytest.approx(0.05 * (1 + math.sqrt(0.5)) / 2)
@@ -44,14 +44,14 @@ def test_linear_warm_up():
 
 
 def test_an_unknown_schedule():
-    with pytest.raises(ValueError, match="unknown schedule 'linear'; there are cosine and steps"):
-        schedules.from_recipe({"schedule": "linear", "lr": 0.1})
+    with pytest.raises(ValueError, match="unknown schedule 'linear'; there are cosine, steps and plateau"):
+        schedules.from_recipe({"schedule": "linear", "lr": 0.1}, History())
 
 
 @given(order=st.permutations(range(0, 64_000, 4_000)))
 def test_a_rate_depends_on_the_iteration_alone(order):
-    rate = schedules.from_recipe(PAPER)
-    expected = {i: schedules.from_recipe(PAPER)(i) for i in sorted(order)}
+    rate = schedules.from_recipe(PAPER, History())
+    expected = {i: schedules.from_recipe(PAPER, History())(i) for i in sorted(order)}
     assert {i: rate(i) for i in order} == expected
 
 

@@ -177,11 +177,13 @@ def compute(
     only: str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    compiled: bool = False,
 ) -> Session:
     """Do the runs that are missing on this machine and decide the claims.
 
     Args:
         only: a glob of claim ids or experiment names, to do no more than they need.
+        compiled: whether trainings compile their network first.
 
     Raises:
         UserError: nothing fits `only`, or the profile has no runs at all.
@@ -202,7 +204,7 @@ def compute(
         print(f"note: {notice}", file=sys.stderr)
     for run, reason in campaign.skipped.items():
         print(f"not here: {run}: {reason}", file=sys.stderr)
-    found, errors = campaigns.carry_out(campaign, store, workers=workers)
+    found, errors = campaigns.carry_out(campaign, store, workers=workers, compiled=compiled)
     session = Session(
         paper, profile, found, skipped=campaign.skipped, notices=tuple(campaign.notices)
     )

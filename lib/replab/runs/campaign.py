@@ -150,7 +150,7 @@ def find(campaign: Campaign, store: Store) -> tuple[list[Record], list[RunSpec]]
 
 
 def carry_out(
-    campaign: Campaign, store: Store, *, workers: int | None = None
+    campaign: Campaign, store: Store, *, workers: int | None = None, compiled: bool = False
 ) -> tuple[list[Record], list[Exception]]:
     """Do the runs that have no record yet.
 
@@ -163,7 +163,9 @@ def carry_out(
         # Threads move the last bits of a training. Laid out for the whole campaign, a run gets
         # as many after an interruption as before.
         placement = executors.place(campaign.device, len(campaign.specs), workers)
-        placement = replace(placement, devices=placement.devices[: len(missing)])
+        placement = replace(
+            placement, devices=placement.devices[: len(missing)], compiled=compiled
+        )
         reused = f", {len(found)} found in the store" if found else ""
         runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
         print(f"{runs} to do{reused}; {placement.text}", file=sys.stderr)

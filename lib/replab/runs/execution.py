@@ -21,13 +21,16 @@ class RunFailed(CheckFailed):
     """A run ended without a record; one line that says which, why and where to read more."""
 
 
-def execute(spec: RunSpec, store_folder: str, device: str, threads: int) -> str:
+def execute(
+    spec: RunSpec, store_folder: str, device: str, threads: int, compiled: bool = False
+) -> str:
     """Do one run unless its record is there, and write the record.
 
     Two processes that are asked for the same run do it once: the second waits and finds it done.
 
     Args:
         device: the torch device to use, such as `cpu` or `cuda:0`.
+        compiled: whether trainings compile their network first.
 
     Returns:
         The run's id.
@@ -40,7 +43,7 @@ def execute(spec: RunSpec, store_folder: str, device: str, threads: int) -> str:
     with store.claim(spec):
         try:
             if store.find(spec) is None:
-                store.put(_compute(spec, store, device, threads))
+                store.put(_compute(spec, store, device, threads, compiled))
             # Also after a kill between the two: a run with a record needs no checkpoint.
             store.discard_workspace(spec)
         finally:
@@ -48,7 +51,7 @@ def execute(spec: RunSpec, store_folder: str, device: str, threads: int) -> str:
     return spec.id
 
 
-def _compute(spec: RunSpec, store: Store, device: str, threads: int) -> Record:
+def _compute(spec: RunSpec, store: Store, device: str, threads: int, compiled: bool) -> Record:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     workspace = make_folder(store.workspace(spec))
     clock = _Clock(workspace / "clock.json")
@@ -68,11 +71,14 @@ def _compute(spec: RunSpec, store: Store, device: str, threads: int) -> Record:
         threads=threads,
         workspace=workspace,
         progress=note,
+        compiled=compiled,
     )
     _use_threads(threads)
     try:
         result = experiment.function(context)
-        provenance = clock.watch.provenance(device=device, throughput=result.throughput)
+        provenance = clock.watch.provenance(
+            device=device, throughput=result.throughput, engine=result.engine
+        )
         return records.make(spec, result, threads=threads, provenance=as_dict(provenance))
     except UserError:
         raise

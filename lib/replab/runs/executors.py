@@ -53,10 +53,12 @@ class Placement:
     Attributes:
         devices: the torch device of each worker; its length is the number of workers.
         threads: threads a worker may use.
+        compiled: whether trainings compile their network first.
     """
 
     devices: tuple[str, ...]
     threads: int
+    compiled: bool = False
 
     @property
     def text(self) -> str:
@@ -149,8 +151,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _execute_in_worker(spec: RunSpec, store_folder: str, threads: int) -> str:
-    return execute(spec, store_folder, _worker_device, threads)
+def _execute_in_worker(spec: RunSpec, store_folder: str, threads: int, compiled: bool) -> str:
+    return execute(spec, store_folder, _worker_device, threads, compiled)
 
 
 def run_all(
@@ -266,8 +268,8 @@ def _submit_serially(
     executor: Executor, pending: list[RunSpec], folder: str, placement: Placement
 ) -> Iterator[tuple[Future[str], RunSpec]]:
     for spec in list(pending):
-        device = placement.devices[0]
-        yield executor.submit(execute, spec, folder, device, placement.threads), spec
+        words = (folder, placement.devices[0], placement.threads, placement.compiled)
+        yield executor.submit(execute, spec, *words), spec
 
 
 def _submit_to_pool(
@@ -281,7 +283,8 @@ def _submit_to_pool(
         # A worker may die before all runs are handed out; those that were will tell.
         with contextlib.suppress(BrokenProcessPool):
             for spec in pending:
-                job = executor.submit(_execute_in_worker, spec, folder, placement.threads)
+                words = (folder, placement.threads, placement.compiled)
+                job = executor.submit(_execute_in_worker, spec, *words)
                 futures.append((job, spec))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -83,6 +83,7 @@ class RunContext:
     Attributes:
         data: name of the data set to open, empty if none.
         workspace: this run's own folder, kept until its record is written: for checkpoints.
+        compiled: whether trainings compile their network first; moves the last bits, no more.
         progress: called with the share of the run that is done (0–1) and a short text.
     """
 
@@ -95,6 +96,7 @@ class RunContext:
     threads: int
     workspace: Path
     progress: Callable[[float, str], None]
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class RunResult:
         model: name of the network, for the record.
         iterations: optimiser steps done; 0 if nothing was trained.
         throughput: images per second of the main loop, if there is one.
+        engine: how the main loop computed (`eager`, `compiled`, …), if there is one.
     """
 
     metrics: Mapping[str, float]
@@ -114,6 +117,7 @@ class RunResult:
     model: str = ""
     iterations: int = 0
     throughput: float | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True)

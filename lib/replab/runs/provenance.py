@@ -29,6 +29,7 @@ class Provenance:
         wall_s: seconds the run took, over all its sessions.
         peak_mem_bytes: largest resident memory of the process, or of the GPU where one was used.
         throughput: images per second of the main loop, if there is one.
+        engine: how the main loop computed (`eager`, `compiled`, `cuda-graph`), if there is one.
     """
 
     commit: str
@@ -40,6 +41,7 @@ class Provenance:
     wall_s: float
     peak_mem_bytes: int
     throughput: float | None
+    engine: str
 
 
 class Stopwatch:
@@ -54,7 +56,7 @@ class Stopwatch:
         """Seconds since the start, those of earlier sessions of the same run included."""
         return self._already + time.perf_counter() - self._began
 
-    def provenance(self, *, device: str, throughput: float | None) -> Provenance:
+    def provenance(self, *, device: str, throughput: float | None, engine: str = "") -> Provenance:
         """The circumstances of the run that ends now."""
         commit, dirty = checkout_state(paths.root())
         return Provenance(
@@ -67,6 +69,7 @@ class Stopwatch:
             wall_s=round(self.elapsed(), 3),
             peak_mem_bytes=_peak_memory(device),
             throughput=None if throughput is None else round(throughput, 1),
+            engine=engine,
         )
 
 

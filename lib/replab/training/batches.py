@@ -1,6 +1,8 @@
 """Small image sets on the device: batches drawn and augmented there, without worker processes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,13 +78,18 @@ class EpochOrder:
     Args:
         count: images in the set.
         augment: pad by 4 px, crop at random, mirror half of the images (He et al. 2016, §4.2).
+        device: where the drawn numbers are put, once an epoch; they are drawn on the CPU, so that
+            they are the same everywhere.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, *, augment: bool) -> None:
+    def __init__(
+        self, count: int, batch_size: int, seed: int, *, augment: bool, device: str = "cpu"
+    ) -> None:
         self.count = count
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
+        self.device = device
         self._epochs: dict[int, tuple[torch.Tensor, ...]] = {}
 
     def _epoch(self, epoch: int) -> tuple[torch.Tensor, ...]:
@@ -93,35 +100,49 @@ class EpochOrder:
             order = torch.randperm(self.count, generator=generator)
             shifts = torch.randint(0, 2 * PAD + 1, (self.count, 2), generator=generator)
             mirror = torch.randint(0, 2, (self.count,), generator=generator, dtype=torch.bool)
-            # Two epochs at most meet in one batch.
+            # Neighbouring epochs at most meet in one batch, unless a batch holds several.
             self._epochs = {k: v for k, v in self._epochs.items() if k == epoch - 1}
-            self._epochs[epoch] = (order, shifts, mirror)
+            self._epochs[epoch] = tuple(t.to(self.device) for t in (order, shifts, mirror))
         return self._epochs[epoch]
 
     def batch(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Indices (B), shifts (B×2, 0–8 px) and mirror flags (B) of an iteration's images."""
-        begin = iteration * self.batch_size
-        positions = torch.arange(begin, begin + self.batch_size)
-        epochs = positions // self.count
-        parts = [
-            tuple(t[positions[epochs == e] % self.count] for t in self._epoch(int(e)))
-            for e in epochs.unique()
-        ]
+        begin, end = iteration * self.batch_size, (iteration + 1) * self.batch_size
+        parts = []
+        for epoch in range(begin // self.count, (end - 1) // self.count + 1):
+            first = epoch * self.count
+            here = slice(max(begin, first) - first, min(end, first + self.count) - first)
+            parts.append(tuple(drawn[here] for drawn in self._epoch(epoch)))
         order, shifts, mirror = (torch.cat(column) for column in zip(*parts, strict=True))
         return order, shifts, mirror
 
 
-def draw(
-    data: DeviceImages, order: EpochOrder, iteration: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The batch of an iteration: images B×C×H×W, augmented if the order says so, and labels B."""
-    index, shifts, mirror = order.batch(iteration)
-    device = data.images.device
-    index = index.to(device)
-    images, labels = data.images[index], data.labels[index]
-    if order.augment:
-        images = crop_and_mirror(images, shifts.to(device), mirror.to(device))
-    return images, labels
+@dataclass(frozen=True)
+class DeviceBatches:
+    """Batches of a set that lies on the device, drawn and augmented there."""
+
+    data: DeviceImages
+    order: EpochOrder
+
+    def batch(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images B×C×H×W, augmented if the order says so, and labels B of an iteration."""
+        index, shifts, mirror = self.order.batch(iteration)
+        images, labels = self.data.images[index], self.data.labels[index]
+        if self.order.augment:
+            images = crop_and_mirror(images, shifts, mirror)
+        return images, labels
+
+
+def shuffled(data: DeviceImages, recipe: Mapping[str, Any], seed: int) -> DeviceBatches:
+    """Batches of a set in random order, as a recipe's `batch_size` and `augment` say."""
+    order = EpochOrder(
+        len(data.labels),
+        int(recipe["batch_size"]),
+        seed,
+        augment=bool(recipe["augment"]),
+        device=str(data.labels.device),
+    )
+    return DeviceBatches(data, order)
 
 
 def crop_and_mirror(

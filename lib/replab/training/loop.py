@@ -4,82 +4,32 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from replab.errors import CheckFailed
 from replab.files import canonical_json
-from replab.models.precision import autocast
 from replab.training import checkpoints, schedules
-from replab.training.batches import DeviceImages, EpochOrder, draw
+from replab.training.history import Diverged, History, WarmUp
+from replab.training.step import make_step
+
+__all__ = ["Batches", "Diverged", "History", "Trained", "train_classifier"]
 
 CHECKPOINT_EVERY_S = 20.0
+# A GPU would have to stop for each number that is read off it.
+READ_EVERY = {"cpu": 1}
+READ_EVERY_ELSEWHERE = WarmUp.WINDOW
 
 
-class Diverged(CheckFailed):
-    """The training loss is no longer a finite number."""
+class Batches(Protocol):
+    """Where a training gets its batches."""
 
-
-@dataclass
-class History:
-    """Training loss and error of every iteration.
-
-    Attributes:
-        loss: mean cross-entropy of each batch, in nats.
-        error: share of each batch that was classified wrongly, 0–1.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    error: list[float] = field(default_factory=list)
-
-    def tail(self, share: float) -> tuple[float, float]:
-        """Mean loss (nats) and error (0–1) over the last `share` of the iterations."""
-        count = max(1, round(len(self.loss) * share))
-        return math.fsum(self.loss[-count:]) / count, math.fsum(self.error[-count:]) / count
-
-    def smoothed(self, points: int) -> tuple[list[float], list[float], list[float]]:
-        """Iterations (middle of each stretch), mean losses and mean errors of equal stretches."""
-        length = max(1, len(self.loss) // points)
-        starts = range(0, len(self.loss) - length + 1, length)
-        middle = [start + (length - 1) / 2 for start in starts]
-        loss = [math.fsum(self.loss[s : s + length]) / length for s in starts]
-        error = [math.fsum(self.error[s : s + length]) / length for s in starts]
-        return middle, loss, error
-
-
-class WarmUp:
-    """A small learning rate until the training error has fallen under 80 % (§4.2).
-
-    Read off the history, so that a resumed training decides as an undisturbed one.
-
-    Args:
-        small: the rate to begin with; None for no warm-up.
-    """
-
-    BELOW = 0.8
-    # Batches whose mean error is looked at: single batches of 128 scatter by 4 %.
-    WINDOW = 50
-
-    def __init__(self, small: float | None, history: History) -> None:
-        self._small = small
-        self._history = history
-        self._over = small is None
-        self._next = self.WINDOW
-
-    def rate(self, usual: float) -> float:
-        """The rate of the coming iteration, given the one without warm-up."""
-        errors = self._history.error
-        # Each stretch of the history is looked at once, those before a resumption included.
-        while not self._over and self._next <= len(errors):
-            stretch = errors[self._next - self.WINDOW : self._next]
-            self._over = math.fsum(stretch) / self.WINDOW < self.BELOW
-            self._next += 1
-        return usual if self._over or self._small is None else self._small
+    def batch(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images B×C×H×W and labels B of an iteration, on the device, the same at each call."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -87,16 +37,18 @@ class Trained:
     """The end of a training.
 
     Attributes:
-        throughput: images per second over this session's iterations.
+        throughput: images per second over this session's iterations, evaluations left out.
+        engine: how the steps were computed; see `training.step`.
     """
 
     history: History
     throughput: float
+    engine: str
 
 
 def train_classifier(
     model: nn.Module,
-    data: DeviceImages,
+    batches: Batches,
     recipe: Mapping[str, Any],
     *,
     seed: int,
@@ -104,72 +56,94 @@ def train_classifier(
     precision: str = "fp32",
     checkpoint: Path | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
+    evaluate: Callable[[nn.Module], float] | None = None,
     after_step: Callable[[int, nn.Module], None] | None = None,
+    compiled: bool = False,
 ) -> Trained:
     """Train by SGD with momentum and weight decay on every parameter; the last iterate counts.
 
-    He et al. 2016, §4.2. With the same seed, machine, thread count and versions, a training that
-    was killed and resumed ends in the same bits as an undisturbed one.
+    He et al. 2016, §4.2. With the same seed, machine, thread count and versions, a training on a
+    CPU that was killed and resumed ends in the same bits as an undisturbed one.
 
     Args:
-        recipe: `iterations`, `batch_size`, `lr`, `schedule` (`cosine`, or `steps` with `drops`),
-            `momentum`, `weight_decay`, `augment`; `warm_up_rate`, if not None, is used until the
-            training error falls under 80 % (§4.2, for 110 layers).
+        recipe: `iterations`, `batch_size`, `lr`, `schedule` (see `schedules.from_recipe`),
+            `momentum`, `weight_decay`; `warm_up_rate`, if not None, is used until the training
+            error falls under 80 % (§4.2, for 110 layers); `evaluate_every`, in iterations.
         checkpoint: where to keep the state every 20 s; it is resumed from if it is there and of
             this training (recipe, seed, precision, network), else the training begins anew.
+        evaluate: called with the network every `evaluate_every` iterations and at the end; its
+            numbers are kept in the history and decide nothing.
         after_step: called with the iteration and the network after each step.
+        compiled: compile the network first; see `training.step`.
 
     Raises:
         Diverged: the loss is NaN or infinite.
         UserError: a checkpoint cannot be written, or is of another version of replab.
     """
     iterations, batch_size = int(recipe["iterations"]), int(recipe["batch_size"])
-    schedule = schedules.from_recipe(dict(recipe))
+    history = History()
+    schedule = schedules.from_recipe(dict(recipe), history)
+    warm_up = WarmUp(recipe.get("warm_up_rate"), history)
     optimiser = torch.optim.SGD(
         model.parameters(),
-        lr=schedule(0),
+        lr=float(recipe["lr"]),
         momentum=float(recipe["momentum"]),
         weight_decay=float(recipe["weight_decay"]),
         fused=True,
     )
-    order = EpochOrder(len(data.labels), batch_size, seed, augment=bool(recipe["augment"]))
-    history = History()
     # A checkpoint of another recipe would mix two trainings in one record.
     about = canonical_json({"recipe": dict(recipe), "seed": seed, "precision": precision})
     first = _resume(checkpoint, about, device, model, optimiser, history) if checkpoint else 0
+    step = make_step(model, optimiser, device=device, precision=precision, compiled=compiled)
+    every = int(recipe.get("evaluate_every") or 0) if evaluate else 0
+    read_every = READ_EVERY.get(device.split(":")[0], READ_EVERY_ELSEWHERE)
+    unread: list[tuple[torch.Tensor, torch.Tensor]] = []
     model.train()
     began = saved = time.monotonic()
-    warm_up = WarmUp(recipe.get("warm_up_rate"), history)
-    for iteration in range(first, iterations):
-        rate = warm_up.rate(schedule(iteration))
+    aside = 0.0
+    for done in range(first + 1, iterations + 1):
+        rate = warm_up.rate(schedule(done - 1))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images, labels = draw(data, order, iteration)
-        with autocast(device, precision):
-            logits = model(images)
-        loss = functional.cross_entropy(logits.float(), labels)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        value = loss.item()
-        if not math.isfinite(value):
+        unread.append(step(*batches.batch(done - 1)))
+        if after_step is not None:
+            after_step(done - 1, model)
+        last = done == iterations
+        due = checkpoint is not None and time.monotonic() - saved > CHECKPOINT_EVERY_S
+        testing = evaluate is not None and (last or (every > 0 and done % every == 0))
+        if last or due or testing or done % read_every == 0:
+            _read(unread, history, rate, precision)
+            progress(done / iterations, f"iteration {done}, loss {history.loss[-1]:.3f}")
+        if testing and evaluate is not None:
+            paused = time.monotonic()
+            history.tests.append((done, float(evaluate(model))))
+            model.train()
+            aside += time.monotonic() - paused
+        if checkpoint and (due or last):
+            _save(checkpoint, about, done, model, optimiser, history)
+            saved = time.monotonic()
+    seconds = time.monotonic() - began - aside
+    images = (iterations - first) * batch_size
+    return Trained(history, images / seconds if images > 0 else 0.0, step.engine)
+
+
+def _read(
+    unread: list[tuple[torch.Tensor, torch.Tensor]], history: History, rate: float, precision: str
+) -> None:
+    """Bring losses and errors from the device into the history.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    for loss, wrong in torch.stack([torch.stack(pair) for pair in unread]).tolist():
+        if not math.isfinite(loss):
             raise Diverged(
-                f"the loss is {value} at iteration {iteration} (learning rate "
+                f"the loss is {loss} at iteration {len(history.loss)} (learning rate "
                 f"{rate:.3g}, {precision}); lower the rate or train in fp32"
             )
-        history.loss.append(value)
-        history.error.append((logits.argmax(1) != labels).float().mean().item())
-        if after_step is not None:
-            after_step(iteration, model)
-        progress((iteration + 1) / iterations, f"iteration {iteration + 1}, loss {value:.3f}")
-        if checkpoint and time.monotonic() - saved > CHECKPOINT_EVERY_S:
-            _save(checkpoint, about, iteration + 1, model, optimiser, history)
-            saved = time.monotonic()
-    if checkpoint and first < iterations:
-        _save(checkpoint, about, iterations, model, optimiser, history)
-    seconds = time.monotonic() - began
-    done = (iterations - first) * batch_size
-    return Trained(history, done / seconds if done else 0.0)
+        history.loss.append(loss)
+        history.error.append(wrong)
+    unread.clear()
 
 
 def _save(
@@ -187,6 +161,7 @@ def _save(
         "optimiser": optimiser.state_dict(),
         "loss": history.loss,
         "error": history.error,
+        "tests": history.tests,
     }
     checkpoints.save(path, state)
 
@@ -209,6 +184,7 @@ def _resume(
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     history.loss[:], history.error[:] = state["loss"], state["error"]
+    history.tests[:] = [(int(done), value) for done, value in state["tests"]]
     return int(state["iteration"])
 
 

@@ -1,7 +1,10 @@
-"""Learning rates as pure functions of the iteration, so that a resumed training cannot drift."""
+"""Learning rates as functions of iteration and history, so a resumed training cannot drift."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from replab.training.history import History, Plateau
 
 Schedule = Callable[[int], float]
 
@@ -24,15 +27,28 @@ def warm_up(schedule: Schedule, iterations: int) -> Schedule:
     return lambda iteration: schedule(iteration) * min(1.0, (iteration + 1) / iterations)
 
 
-def from_recipe(recipe: dict[str, object]) -> Schedule:
-    """The schedule that a recipe's `schedule`, `lr`, `iterations` and `drops` describe.
+def from_recipe(recipe: Mapping[str, Any], history: History) -> Schedule:
+    """The schedule that a recipe describes by `schedule`, `lr` and what belongs to each kind.
+
+    `cosine` needs `iterations`; `steps` needs `drops`; `plateau` needs `plateau_window`,
+    `plateau_patience`, `plateau_least` and `plateau_drops` (see `history.Plateau`).
 
     Raises:
         ValueError: the recipe names an unknown schedule.
     """
-    kind, rate = recipe["schedule"], float(recipe["lr"])  # type: ignore[arg-type]
+    kind, rate = recipe["schedule"], float(recipe["lr"])
     if kind == "cosine":
-        return cosine(rate, int(recipe["iterations"]))  # type: ignore[call-overload]
+        return cosine(rate, int(recipe["iterations"]))
     if kind == "steps":
-        return steps(rate, tuple(recipe["drops"]))  # type: ignore[arg-type]
-    raise ValueError(f"unknown schedule {kind!r}; there are cosine and steps")
+        return steps(rate, tuple(recipe["drops"]))
+    if kind == "plateau":
+        plateau = Plateau(
+            rate,
+            history,
+            window=int(recipe["plateau_window"]),
+            patience=int(recipe["plateau_patience"]),
+            least=float(recipe["plateau_least"]),
+            drops=int(recipe["plateau_drops"]),
+        )
+        return lambda iteration: plateau.rate()
+    raise ValueError(f"unknown schedule {kind!r}; there are cosine, steps and plateau")

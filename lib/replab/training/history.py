@@ -1,0 +1,126 @@
+"""What a training has seen so far, and the decisions that rest on it alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from replab.errors import CheckFailed
+
+
+class Diverged(CheckFailed):
+    """The training loss is no longer a finite number."""
+
+
+@dataclass
+class History:
+    """Training loss and error of every iteration, and the evaluations on the way.
+
+    Attributes:
+        loss: mean cross-entropy of each batch, in nats.
+        error: share of each batch that was classified wrongly, 0–1.
+        tests: (iterations done, what `evaluate` said then) of each evaluation.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    error: list[float] = field(default_factory=list)
+    tests: list[tuple[int, float]] = field(default_factory=list)
+
+    def tail(self, share: float) -> tuple[float, float]:
+        """Mean loss (nats) and error (0–1) over the last `share` of the iterations."""
+        count = max(1, round(len(self.loss) * share))
+        return mean(self.loss[-count:]), mean(self.error[-count:])
+
+    def smoothed(self, points: int) -> tuple[list[float], list[float], list[float]]:
+        """Iterations (middle of each stretch), mean losses and mean errors of equal stretches."""
+        length = max(1, len(self.loss) // points)
+        starts = range(0, len(self.loss) - length + 1, length)
+        middle = [start + (length - 1) / 2 for start in starts]
+        loss = [mean(self.loss[s : s + length]) for s in starts]
+        error = [mean(self.error[s : s + length]) for s in starts]
+        return middle, loss, error
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of some numbers, summed without loss."""
+    return math.fsum(values) / len(values)
+
+
+class WarmUp:
+    """A small learning rate until the training error has fallen under 80 % (§4.2).
+
+    Read off the history, at every 50th iteration, so that a resumed training decides as an
+    undisturbed one, and one whose losses are read off the device in lots as one that waits for
+    each.
+
+    Args:
+        small: the rate to begin with; None for no warm-up.
+    """
+
+    BELOW = 0.8
+    # Batches whose mean error is looked at: single batches of 128 scatter by 4 %.
+    WINDOW = 50
+
+    def __init__(self, small: float | None, history: History) -> None:
+        self._small = small
+        self._history = history
+        self._over = small is None
+        self._next = self.WINDOW
+
+    def rate(self, usual: float) -> float:
+        """The rate of the coming iteration, given the one without warm-up."""
+        errors = self._history.error
+        # Each stretch of the history is looked at once, those before a resumption included.
+        while not self._over and self._next <= len(errors):
+            self._over = mean(errors[self._next - self.WINDOW : self._next]) < self.BELOW
+            self._next += self.WINDOW
+        return usual if self._over or self._small is None else self._small
+
+
+class Plateau:
+    """A rate that is divided by ten where the training error stops falling (§3.4).
+
+    The paper does not say which error it watched, nor for how long. This watches the training
+    error, so that nothing is chosen on images that a net is scored on: the mean error of stretches
+    of `window` iterations; a drop comes when `patience` stretches in a row did not get below the
+    best one since the last drop by at least `least`, and at most `drops` times.
+
+    Args:
+        window: iterations, a multiple of 50.
+        least: share of images, 0–1.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        history: History,
+        *,
+        window: int,
+        patience: int,
+        least: float,
+        drops: int,
+    ) -> None:
+        if window < 1 or window % WarmUp.WINDOW:
+            raise ValueError(f"plateau_window={window} is no multiple of {WarmUp.WINDOW}")
+        self._rate = rate
+        self._history = history
+        self._window, self._patience, self._least = window, patience, least
+        self._left = drops
+        self._next = window
+        self._best = math.inf
+        self._waited = 0
+
+    def rate(self) -> float:
+        """The rate of the coming iteration."""
+        errors = self._history.error
+        while self._left and self._next <= len(errors):
+            error = mean(errors[self._next - self._window : self._next])
+            self._next += self._window
+            if error <= self._best - self._least:
+                self._best, self._waited = error, 0
+                continue
+            self._waited += 1
+            if self._waited == self._patience:
+                self._rate /= 10
+                self._left -= 1
+                self._best, self._waited = math.inf, 0
+        return self._rate

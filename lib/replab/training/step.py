@@ -1,0 +1,144 @@
+"""One optimiser step, eager, compiled or replayed as a CUDA graph: the same arithmetic."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from replab.models.precision import autocast
+
+
+class Step(Protocol):
+    """Learns one batch.
+
+    Attributes:
+        engine: how it computes, for the record: `eager`, `compiled`, `cuda-graph` or
+            `compiled cuda-graph`.
+    """
+
+    engine: str
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss (nats) and share of wrong answers (0–1) of the batch, before the update.
+
+        Args:
+            images: B×C×H×W, on the device.
+            labels: B.
+        """
+        ...
+
+
+class EagerStep:
+    """Forward, backward and update, operation by operation or compiled by torch's inductor.
+
+    Args:
+        compiled: compile forward and backward pass; takes half a minute or more at the first batch
+            (a C++ compiler is needed on a CPU) and pays off in trainings of minutes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        *,
+        device: str,
+        precision: str,
+        compiled: bool,
+    ) -> None:
+        self.model = model
+        self.optimiser = optimiser
+        self.engine = "compiled" if compiled else "eager"
+        self._device, self._precision = device, precision
+        self._forward: Any = torch.compile(model) if compiled else model
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn one batch."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, wrong = self.differentiate(images, labels)
+        self.optimiser.step()
+        return loss, wrong
+
+    def differentiate(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Forward and backward pass alone: the gradients are in the parameters afterwards."""
+        with autocast(self._device, self._precision):
+            logits = self._forward(images)
+        loss = functional.cross_entropy(logits.float(), labels)
+        loss.backward()
+        return loss.detach(), (logits.detach().argmax(1) != labels).float().mean()
+
+
+class GraphStep:
+    """Forward and backward pass recorded once as a CUDA graph and replayed for each batch.
+
+    Small nets leave a GPU waiting for Python between kernels; a graph is launched as one. Only for
+    batches that are all of one shape.
+    """
+
+    # Libraries choose kernels and allocate workspaces in their first calls, which a graph must
+    # not record.
+    WARM_UP_PASSES = 3
+
+    def __init__(self, eager: EagerStep) -> None:
+        self.engine = "cuda-graph" if eager.engine == "eager" else f"{eager.engine} cuda-graph"
+        self._eager = eager
+        self._graph: Any = None
+        self._batch: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._result: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn one batch."""
+        if self._graph is None:
+            self._record(images, labels)
+        assert self._batch is not None
+        assert self._result is not None
+        self._batch[0].copy_(images)
+        self._batch[1].copy_(labels)
+        self._graph.replay()
+        self._eager.optimiser.step()
+        loss, wrong = self._result
+        # The next replay overwrites them.
+        return loss.clone(), wrong.clone()
+
+    def _record(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        model, optimiser = self._eager.model, self._eager.optimiser
+        # The passes below move running statistics; a training must not have seen them.
+        kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        self._batch = images.clone(), labels.clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(self.WARM_UP_PASSES):
+                optimiser.zero_grad(set_to_none=True)
+                self._eager.differentiate(*self._batch)
+        torch.cuda.current_stream().wait_stream(stream)
+        # Gradients that do not exist yet are created inside the graph, and rewritten, not added
+        # to, at each replay.
+        optimiser.zero_grad(set_to_none=True)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._result = self._eager.differentiate(*self._batch)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(kept[name])
+
+
+def make_step(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    *,
+    device: str,
+    precision: str,
+    compiled: bool,
+) -> Step:
+    """The fastest step for a device: a CUDA graph on an NVIDIA GPU, the plain one elsewhere."""
+    step = EagerStep(model, optimiser, device=device, precision=precision, compiled=compiled)
+    return GraphStep(step) if device.startswith("cuda") else step
