@@ -153,9 +153,9 @@ def shortened(recipe: Mapping[str, Any], factor: int) -> dict[str, Any]:
     }
 
 
-# How many times fewer iterations than the paper's: 1,280 instead of 64,000, with drops at 640 and
-# 960; three seeds of four nets take about three hours of one core each way.
-STANDIN_FACTOR = 50
+# How many times fewer iterations than the paper's: 1,000 instead of 64,000, with drops at 500 and
+# 750. As far as two cores get with three seeds of four nets in about an hour.
+STANDIN_FACTOR = 64
 
 DEGRADATION = Experiment(
     name="degradation",
@@ -191,7 +191,7 @@ SHORTENED = Experiment(
             precision="native",
         ),
     },
-    needs={"standin": "CIFAR-10 (170 MB) and about two hours on two cores"},
+    needs={"standin": "CIFAR-10 (170 MB) and about an hour on two cores (`--compile`)"},
     cost=training_cost,
 )
 
