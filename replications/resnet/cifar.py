@@ -1,28 +1,53 @@
 """Trainings on CIFAR-10: degradation in minutes on a laptop, and the recipe of §4.2."""
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from replab.runs.experiment import Experiment, Plan, RunContext, RunResult, Variant
+from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from replab.training.batches import DeviceBatches, DeviceImages
 
 DEPTHS = (20, 32, 44, 56, 110)
 NETS = ("plain", "resnet")
+PROBE_IMAGES = 500
+# Trainings of such small nets that a GPU does side by side.
+PER_GPU = 4
 
 
-def train(context: RunContext) -> RunResult:
-    """Train one net and report the last iterate: no selection on test images.
+@dataclass(frozen=True)
+class Prepared:
+    """A net and its images, ready to train."""
 
-    With `evaluate_every` in the recipe, also the test error on the way (Fig. 6); with
-    `response_images`, the layer responses at the end (Fig. 7).
-    """
+    name: str
+    model: "nn.Module"
+    batches: "DeviceBatches"
+    test: "DeviceImages"
+    recipe: Mapping[str, Any]
+    precision: str
+
+    def test_error(self, images: int | None) -> float:
+        """Test error of the net as it is, percent, on the first test images or on all."""
+        from replab.metrics.classification import predict, top_k_error
+
+        part = slice(0, images)
+        logits = predict(
+            self.model, self.test.images[part], batch_size=1000, precision=self.precision
+        )
+        return top_k_error(logits, self.test.labels[part])
+
+
+def prepare(context: RunContext) -> Prepared:
+    """Load the images, subtract their mean image, draw the net's weights."""
     import torch
 
     from replab import datasets, models
-    from replab.metrics.classification import predict, top_k_error
-    from replab.metrics.responses import response_std
     from replab.models.ghost import use_ghost_batches
     from replab.training import batches
-    from replab.training.loop import train_classifier
 
     recipe, size = context.recipe, int(context.recipe["px"])
     images = datasets.open_set(context.data)
@@ -34,34 +59,46 @@ def train(context: RunContext) -> RunResult:
     torch.manual_seed(context.seed)
     name = f"cifar_{context.variant['net']}{context.variant['depth']}"
     model = models.create(name).to(context.device, memory_format=torch.channels_last)
-    if recipe.get("ghost_batch"):
-        use_ghost_batches(model, int(recipe["ghost_batch"]))
-    precision = str(context.variant.get("precision", context.precision))
-    glance = slice(0, recipe.get("glance_images"))
-
-    def test_error(net: torch.nn.Module) -> float:
-        logits = predict(net, test.images[glance], batch_size=1000, precision=precision)
-        return top_k_error(logits, test.labels[glance])
-
+    if "ghost_batch" in context.variant:
+        use_ghost_batches(model, int(context.variant["ghost_batch"]))
     warm = context.variant["depth"] in recipe.get("warm_up_depths", ())
-    trained = train_classifier(
+    return Prepared(
+        name,
         model,
         batches.shuffled(training, recipe, context.seed),
+        test,
         {**recipe, "warm_up_rate": recipe["warm_up_rate"] if warm else None},
+        str(context.variant.get("precision", context.precision)),
+    )
+
+
+def train(context: RunContext) -> RunResult:
+    """Train one net and report the last iterate: no selection on test images.
+
+    With `evaluate_every` in the recipe, also the test error on the way (Fig. 6); with
+    `response_images`, the layer responses at the end (Fig. 7).
+    """
+    from replab.training.loop import train_classifier
+
+    ready, recipe = prepare(context), context.recipe
+    glance = recipe.get("glance_images")
+    trained = train_classifier(
+        ready.model,
+        ready.batches,
+        ready.recipe,
         seed=context.seed,
         device=context.device,
-        precision=precision,
+        precision=ready.precision,
         checkpoint=context.workspace / "checkpoint.pt",
         progress=context.progress,
-        evaluate=test_error if "evaluate_every" in recipe else None,
+        evaluate=(lambda net: ready.test_error(glance)) if "evaluate_every" in recipe else None,
         compiled=context.compiled,
     )
-    logits = predict(model, test.images, batch_size=1000, precision=precision)
     loss, error = trained.history.tail(recipe["tail"])
     metrics = {
         "train_loss": loss,
         "train_error": 100 * error,
-        "test_error": top_k_error(logits, test.labels),
+        "test_error": ready.test_error(None),
     }
     where, losses, errors = trained.history.smoothed(recipe["curve_points"])
     series = {
@@ -72,19 +109,48 @@ def train(context: RunContext) -> RunResult:
         done, found = zip(*trained.history.tests, strict=True)
         series["test_error"] = {"x": list(done), "y": [round(v, 4) for v in found]}
     if "response_images" in recipe:
-        seen = test.images[: recipe["response_images"]]
-        responses = response_std(model, seen, batch_size=500, precision=precision)
+        from replab.metrics.responses import response_std
+
+        seen = ready.test.images[: recipe["response_images"]]
+        responses = response_std(ready.model, seen, batch_size=500, precision=ready.precision)
         metrics["response_std"] = sum(responses) / len(responses)
         layers = [float(i) for i in range(1, len(responses) + 1)]
         series["response_std"] = {"x": layers, "y": [round(v, 6) for v in responses]}
     return RunResult(
         metrics,
         series,
-        model=name,
+        model=ready.name,
         iterations=len(trained.history.loss),
         throughput=trained.throughput or None,
         engine=trained.engine,
     )
+
+
+def probe(context: RunContext) -> Cost:
+    """Cost of one training from its first ten steps and a few scored images."""
+    from replab.training import probing
+
+    began = time.perf_counter()
+    ready, recipe = prepare(context), context.recipe
+    loaded = time.perf_counter() - began
+    pace = probing.probe(
+        ready.model,
+        ready.batches,
+        ready.recipe,
+        device=context.device,
+        precision=ready.precision,
+        compiled=context.compiled,
+        workspace=context.workspace,
+    )
+    began = time.perf_counter()
+    scored = ready.test_error(PROBE_IMAGES)
+    assert 0 <= scored <= 100
+    per_image = (time.perf_counter() - began) / PROBE_IMAGES
+    looks = recipe["iterations"] // recipe["evaluate_every"] if "evaluate_every" in recipe else 0
+    images = looks * recipe.get("glance_images", 0) + len(ready.test.labels)
+    images += recipe.get("response_images", 0)
+    seconds = loaded + pace.seconds(recipe["iterations"]) + images * per_image
+    return Cost(seconds, pace.checkpoint_bytes)
 
 
 def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
@@ -193,6 +259,8 @@ SHORTENED = Experiment(
     },
     needs={"standin": "CIFAR-10 (170 MB) and about an hour on two cores (`--compile`)"},
     cost=training_cost,
+    probe=probe,
+    per_gpu=PER_GPU,
 )
 
 CIFAR = Experiment(
@@ -213,6 +281,54 @@ CIFAR = Experiment(
     needs={
         "paper": "CIFAR-10 and GPU-days: five seeds of ten nets, 64,000 iterations each",
     },
+    cost=training_cost,
+    probe=probe,
+    per_gpu=PER_GPU,
+)
+
+# Whether the deviation in batch statistics matters: the paper's two GPUs saw 64 images each.
+GHOST = Experiment(
+    name="ghost",
+    version=1,
+    changelog={1: "first version"},
+    function=train,
+    plans={
+        "paper": Plan(
+            tuple({"net": "resnet", "depth": d, "ghost_batch": 64} for d in (20, 56)),
+            seeds=(0, 1, 2, 3, 4),
+            recipe=PAPER_RECIPE,
+            data=("cifar10",),
+            split="50,000 training and 10,000 test images",
+            precision="fp32",
+        ),
+    },
+    needs={"paper": "CIFAR-10 and a GPU-day: five seeds of two nets, 64,000 iterations each"},
+    cost=training_cost,
+    probe=probe,
+    per_gpu=PER_GPU,
+)
+
+# Whether bfloat16 changes what a training learns: the same seeds and batches in both formats.
+PRECISION = Experiment(
+    name="precision",
+    version=1,
+    changelog={1: "first version"},
+    function=train,
+    plans={
+        "standin": Plan(
+            tuple(
+                {"net": "resnet", "depth": d, "precision": p}
+                for d in (20, 56)
+                for p in ("fp32", "bf16")
+            ),
+            seeds=(0, 1, 2, 3, 4),
+            recipe=QUICK_RECIPE,
+            data=("cifar10",),
+            split="first 20,000 training images at 16×16 px; all test images",
+            precision="fp32",
+        ),
+    },
+    needs={"standin": "CIFAR-10 (170 MB) and about 10 minutes on two cores"},
     cost=training_cost,
 )
 

@@ -2,6 +2,14 @@
 
 from replications.resnet import cifar, counts, released
 
-EXPERIMENTS = (counts.COUNTS, released.RELEASED, cifar.DEGRADATION, cifar.SHORTENED, cifar.CIFAR)
+EXPERIMENTS = (
+    counts.COUNTS,
+    released.RELEASED,
+    cifar.DEGRADATION,
+    cifar.SHORTENED,
+    cifar.PRECISION,
+    cifar.CIFAR,
+    cifar.GHOST,
+)
 
 ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **cifar.ANSWERS}

@@ -294,7 +294,10 @@ def test_place_on_gpus(monkeypatch):
     assert place("cuda", 9) == Placement(("cuda:0", "cuda:1", "cuda:2", "cuda:3"), 4)
     assert place("cuda", 2) == Placement(("cuda:0", "cuda:1"), 8)
     assert place("cuda", 9, 6).devices == tuple(f"cuda:{i}" for i in (0, 1, 2, 3, 0, 1))
+    assert place("cuda", 9, per_gpu=2).devices == tuple(f"cuda:{i % 4}" for i in range(8))
+    assert place("cuda", 3, per_gpu=2).devices == ("cuda:0", "cuda:1", "cuda:2")
     assert place("cuda:2", 9).devices == ("cuda:2",)
+    assert place("cuda:2", 9, per_gpu=4).devices == ("cuda:2",) * 4
     assert place("mps", 9).devices == ("mps",)
 
 

@@ -44,7 +44,9 @@ def test_linear_warm_up():
 
 
 def test_an_unknown_schedule():
-    with pytest.raises(ValueError, match="unknown schedule 'linear'; there are cosine, steps and plateau"):
+    with pytest.raises(
+        ValueError, match="unknown schedule 'linear'; there are cosine, steps and plateau"
+    ):
         schedules.from_recipe({"schedule": "linear", "lr": 0.1}, History())
 
 
@@ -78,10 +80,10 @@ def rates(errors, small=0.01, usual=0.1):
 
 
 def test_warm_up_ends_with_the_training_error_under_80_percent():
-    # The mean of 50 falls under 0.8 once 41 of them are 0.75: 0.9 - 0.15 · 34 / 50 < 0.8.
-    seen = rates([0.9] * 100 + [0.75] * 50)
+    # Whole stretches of 50 count: the one from 100 is the first whose mean is under 0.8.
+    seen = rates([0.9] * 100 + [0.81] * 10 + [0.75] * 100)
     begin = seen.index(0.1)
-    assert begin == 100 + 34
+    assert begin == 150
     assert set(seen[:begin]) == {0.01}
     assert set(seen[begin:]) == {0.1}
 
@@ -123,4 +125,55 @@ def test_warm_up_looks_at_each_stretch_once():
     for _ in range(2000):
         history.error.append(0.9)
         warm_up.rate(0.1)
-    assert history.error.read <= 2000 * WarmUp.WINDOW
+    assert history.error.read <= 2000
+
+
+PLATEAU = {
+    "schedule": "plateau",
+    "lr": 0.1,
+    "plateau_window": 100,
+    "plateau_patience": 2,
+    "plateau_least": 0.01,
+    "plateau_drops": 2,
+}
+
+
+def plateau_rates(errors, **changes):
+    """The rate of every stretch of 100 iterations of a training with these mean errors."""
+    history = History()
+    rate = schedules.from_recipe({**PLATEAU, **changes}, history)
+    seen = []
+    for error in errors:
+        seen.append(rate(len(history.error)))
+        history.error += [error] * 100
+    return [*seen, rate(len(history.error))]
+
+
+def test_plateau_drops_where_the_error_stops_falling():
+    # 0.495 is no improvement on 0.5 by 0.01; two such stretches in a row make a drop.
+    seen = plateau_rates([0.9, 0.7, 0.5, 0.495, 0.492, 0.4, 0.3, 0.3, 0.3, 0.3])
+    assert seen == pytest.approx([0.1] * 5 + [0.01] * 4 + [0.001] * 2)
+
+
+def test_plateau_forgives_one_stretch():
+    assert plateau_rates([0.9, 0.9, 0.8, 0.8, 0.7]) == [0.1] * 6
+
+
+def test_plateau_has_a_last_drop():
+    assert plateau_rates([0.5] * 20)[-1] == pytest.approx(0.001)
+    assert plateau_rates([0.5] * 20, plateau_drops=3)[-1] == pytest.approx(0.0001)
+
+
+def test_plateau_resumed_anywhere_decides_alike():
+    errors = [0.9, 0.7, 0.5, 0.495, 0.492, 0.4, 0.3, 0.3, 0.3, 0.3]
+    undisturbed = plateau_rates(errors)
+    for cut in range(len(errors)):
+        history = History(error=[e for e in errors[:cut] for _ in range(100)])
+        rate = schedules.from_recipe(PLATEAU, history)
+        # A rate is asked for at every iteration, but the history alone decides.
+        assert rate(len(history.error)) == pytest.approx(undisturbed[cut])
+
+
+def test_plateau_windows_fit_losses_that_are_read_in_lots():
+    with pytest.raises(ValueError, match="plateau_window=70 is no multiple of 50"):
+        schedules.from_recipe({**PLATEAU, "plateau_window": 70}, History())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from replab.errors import MissingData, UserError
-from replab.runs import executors
+from replab.runs import cost, executors
 from replab.runs.experiment import Experiment, Plan, Replication, Variant
 from replab.runs.identity import RunSpec, format_variant, plan_runs
 from replab.runs.record import Record
@@ -35,6 +35,12 @@ class Campaign:
         """Relative costs of some runs, for the estimate of the time left."""
         experiments = self.replication.experiments
         return [experiments[s.experiment].cost(s.variant, s.recipe) for s in specs]
+
+    def per_gpu(self) -> int:
+        """How many of its runs may share a GPU: as many as the least sociable allows."""
+        experiments = {spec.experiment for spec in self.specs}
+        limits = [self.replication.experiments[name].per_gpu for name in experiments]
+        return min((limit for limit in limits if limit is not None), default=1)
 
 
 def plan(
@@ -162,13 +168,22 @@ def carry_out(
     if missing:
         # Threads move the last bits of a training. Laid out for the whole campaign, a run gets
         # as many after an interruption as before.
-        placement = executors.place(campaign.device, len(campaign.specs), workers)
-        placement = replace(
-            placement, devices=placement.devices[: len(missing)], compiled=compiled
+        placement = executors.place(
+            campaign.device,
+            len(campaign.specs),
+            workers,
+            per_gpu=campaign.per_gpu(),
+            compiled=compiled,
         )
+        placement = replace(placement, devices=placement.devices[: len(missing)])
         reused = f", {len(found)} found in the store" if found else ""
         runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
         print(f"{runs} to do{reused}; {placement.text}", file=sys.stderr)
+        # In profile quick a probe would take a good part of what it measures.
+        if campaign.profile != "quick":
+            expected = cost.estimate(campaign.replication, missing, placement, store)
+            if expected is not None:
+                print(expected.text, file=sys.stderr, flush=True)
         costs = campaign.costs(missing)
         errors += executors.run_all(missing, store=store, placement=placement, costs=costs)
         found, _ = find(campaign, store)

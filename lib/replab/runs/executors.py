@@ -94,15 +94,18 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def place(device: str, jobs: int, workers: int | None = None) -> Placement:
+def place(
+    device: str, jobs: int, workers: int | None = None, *, per_gpu: int = 1, compiled: bool = False
+) -> Placement:
     """Lay some jobs on this machine.
 
     One worker per core on a CPU (one process of one thread each trains small networks faster than
-    one process of several threads), one per GPU otherwise; never more workers than jobs.
+    one process of several threads), `per_gpu` per GPU otherwise; never more workers than jobs.
 
     Args:
         device: `cpu`, `cuda`, `cuda:N` or `mps`.
         workers: in place of that number.
+        per_gpu: trainings of small nets leave most of a GPU idle, so several share one.
     """
     cores = available_cores()
     if device == "cuda":
@@ -111,10 +114,10 @@ def place(device: str, jobs: int, workers: int | None = None) -> Placement:
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     else:
         gpus = [device] if device_class(device) != "cpu" else []
-    count = workers or (len(gpus) if gpus else cores)
+    count = workers or (per_gpu * len(gpus) if gpus else cores)
     count = max(1, min(count, jobs))
     devices = tuple(gpus[i % len(gpus)] if gpus else device for i in range(count))
-    return Placement(devices, max(1, cores // count))
+    return Placement(devices, max(1, cores // count), compiled)
 
 
 def make_executor(placement: Placement, *, own_process: bool = False) -> Executor:
@@ -141,6 +144,11 @@ def _begin_worker(queue: Any, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker_device = queue.get()
     os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def worker_device() -> str:
+    """The torch device of this worker process."""
+    return _worker_device
 
 
 def _end_with_parent() -> None:

@@ -53,6 +53,9 @@ class Experiment:
         cost: relative cost of a variant, for the progress bar's estimate.
         fetches: names, for `replab fetch`, of what else a variant needs, such as weights.
         fingerprint: fingerprint of those; part of a run's identity.
+        probe: does the first few steps of a run and says what all of it will cost; None where
+            runs take seconds.
+        per_gpu: how many of its runs share a GPU to advantage; None where it matters not.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Experiment:
     cost: Callable[[Variant, Mapping[str, Any]], float] = lambda variant, recipe: 1.0
     fetches: Callable[[Variant], tuple[str, ...]] = lambda variant: ()
     fingerprint: Callable[[Variant], str] = lambda variant: ""
+    probe: Callable[["RunContext"], "Cost"] | None = None
+    per_gpu: int | None = None
 
     def __post_init__(self) -> None:
         if self.version not in self.changelog:
@@ -97,6 +102,19 @@ class RunContext:
     workspace: Path
     progress: Callable[[float, str], None]
     compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run costs.
+
+    Attributes:
+        seconds: on one worker.
+        checkpoint_bytes: size of its checkpoint.
+    """
+
+    seconds: float
+    checkpoint_bytes: int = 0
 
 
 @dataclass(frozen=True)

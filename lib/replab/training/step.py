@@ -69,7 +69,9 @@ class EagerStep:
         """Forward and backward pass alone: the gradients are in the parameters afterwards."""
         with autocast(self._device, self._precision):
             logits = self._forward(images)
-        loss = functional.cross_entropy(logits.float(), labels)
+        # Of half precision the sum over classes would lose what the loss is read for.
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = functional.cross_entropy(wide, labels)
         loss.backward()
         return loss.detach(), (logits.detach().argmax(1) != labels).float().mean()
 

@@ -1,0 +1,77 @@
+"""How long a training will take, from its first steps."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from replab.training.loop import Batches, train_classifier
+
+STEPS = 10
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a training goes.
+
+    Attributes:
+        start_s: seconds the first step takes beyond a usual one (compiling, choosing kernels).
+        step_s: median seconds of the later steps.
+        checkpoint_bytes: size of a checkpoint at the end, the history's numbers included.
+    """
+
+    start_s: float
+    step_s: float
+    checkpoint_bytes: int
+
+    def seconds(self, iterations: int) -> float:
+        """Seconds that so many iterations take."""
+        return self.start_s + iterations * self.step_s
+
+
+def probe(
+    model: nn.Module,
+    batches: Batches,
+    recipe: Mapping[str, Any],
+    *,
+    device: str,
+    precision: str,
+    compiled: bool,
+    workspace: Path,
+) -> Pace:
+    """Time the first ten steps of a training; the network is not to be used afterwards.
+
+    Args:
+        workspace: a folder for its checkpoint.
+    """
+    marks: list[float] = []
+
+    def mark(iteration: int, net: nn.Module) -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        marks.append(time.perf_counter())
+
+    checkpoint = workspace / "checkpoint.pt"
+    began = time.perf_counter()
+    train_classifier(
+        model,
+        batches,
+        {**recipe, "iterations": STEPS},
+        seed=0,
+        device=device,
+        precision=precision,
+        checkpoint=checkpoint,
+        after_step=mark,
+        compiled=compiled,
+    )
+    step = statistics.median(b - a for a, b in itertools.pairwise(marks))
+    # Loss and error of each iteration, as pickled floats.
+    history = 2 * 9 * int(recipe["iterations"])
+    size = checkpoint.stat().st_size + history
+    return Pace(max(0.0, marks[0] - began - step), step, size)
