@@ -135,6 +135,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="cpu")
     command = add("bench", do.bench, "speeds as ratios to a named peer, in one run", as_json)
     command.add_argument("--only", metavar="GLOB", help="names of benchmarks")
+    command.add_argument(
+        "--anatomy",
+        action="store_true",
+        help="where a training step's time goes, compiling, memory",
+    )
     return parser
 
 

@@ -342,9 +342,15 @@ def score(options: Namespace) -> None:
 
 
 def bench(options: Namespace) -> None:
-    """`bench`: speeds beside a named peer's."""
-    from replab.bench import run_all
+    """`bench`: speeds beside a named peer's, and where a training step's time goes."""
+    from replab.bench import anatomy, run_all
+    from replab.bench.cifar import NETS
 
+    if options.anatomy:
+        examined = [anatomy.examine(name) for name in NETS]
+        lines = [line for found in examined for line in anatomy.lines(found)]
+        emit([asdict(found) for found in examined], options.json, "\n".join(lines))
+        return
     results = run_all(options.only or "*")
     lines = [f"{'benchmark':<32}{'ours':>14}{'peer':>14}{'ratio':>8}  peer"]
     lines += [

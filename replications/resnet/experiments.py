@@ -1,11 +1,12 @@
 """Experiments of He et al. (CVPR 2016), and which of their numbers answers which claim."""
 
-from replications.resnet import cifar, counts, released
+from replications.resnet import cifar, counts, mechanism, released
 
 EXPERIMENTS = (
     counts.COUNTS,
     released.RELEASED,
     cifar.DEGRADATION,
+    mechanism.MECHANISM,
     cifar.SHORTENED,
     cifar.PRECISION,
     cifar.CIFAR,

@@ -66,7 +66,7 @@ def mechanism(context: RunContext) -> RunResult:
         )
 
     moments = {"": measure()}
-    iterations, throughput, diverged = 0, None, False
+    iterations, throughput, engine, diverged = 0, None, "", False
     if variant["depth"] not in recipe["untrained_depths"]:
         try:
             trained = train_classifier(
@@ -82,6 +82,7 @@ def mechanism(context: RunContext) -> RunResult:
             diverged = True
         else:
             iterations, throughput = len(trained.history.loss), trained.throughput or None
+            engine = trained.engine
             moments["_after"] = measure()
     diverged = diverged or not all(found.finite for found in moments.values())
     metrics: dict[str, float] = {"diverged": int(diverged)}
@@ -91,7 +92,14 @@ def mechanism(context: RunContext) -> RunResult:
             numbers, curves = profile(found)
             metrics |= {f"{key}{moment}": value for key, value in numbers.items()}
             series |= {f"{key}{moment}": value for key, value in curves.items()}
-    return RunResult(metrics, series, model=name, iterations=iterations, throughput=throughput)
+    return RunResult(
+        metrics,
+        series,
+        model=name,
+        iterations=iterations,
+        throughput=throughput,
+        engine=engine,
+    )
 
 
 def profile(found: "Signals") -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
@@ -104,6 +112,7 @@ def profile(found: "Signals") -> tuple[dict[str, float], dict[str, dict[str, lis
 
     response = [log10(size) for size in found.response]
     gradient = [log10(size) for size in found.gradient]
+    weight = [log10(size) for size in found.weight]
     layers = [float(layer) for layer in range(1, len(response) + 1)]
     metrics = {
         "loss": found.loss,
@@ -111,11 +120,13 @@ def profile(found: "Signals") -> tuple[dict[str, float], dict[str, dict[str, lis
         "log_gradient_first": gradient[0],
         "log_gradient_last": gradient[-1],
         "log_gradient_ratio": gradient[0] - gradient[-1],
+        "log_weight_first": weight[0],
         "zero_gradients": sum(size == 0 for size in found.gradient),
     }
+    curves = {"log_response": response, "log_gradient": gradient, "log_weight": weight}
     series = {
         name: {"x": layers, "y": [round(value, 4) for value in values]}
-        for name, values in (("log_response", response), ("log_gradient", gradient))
+        for name, values in curves.items()
     }
     return metrics, series
 
@@ -145,9 +156,10 @@ RECIPE = {
     # Deviations from §4.2 as in the quick recipe of the trainings, and for its reasons.
     "px": 16,
     "train_images": 20_000,
-    "probe_images": 128,
+    # As many as each of the paper's batch normalisations saw at once.
+    "probe_images": 64,
     "untrained_depths": [110],
-    "iterations": 32,
+    "iterations": 24,
     "batch_size": 32,
     "schedule": "cosine",
     "lr": 0.02,

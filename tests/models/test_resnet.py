@@ -11,7 +11,8 @@ from torch import nn
 
 from replab import models
 from replab.models.loading import Checkpoint
-from replab.models.resnet import ZeroPadShortcut, response_layers
+from replab.models.resnet import response_layers
+from replab.models.resnet_blocks import ZeroPadShortcut
 
 
 def random_state(model, seed=0):

@@ -64,6 +64,8 @@ EXPERIMENTS = (
     Experiment("noisy", 1, noisy,
                {"quick": Plan(({"level": "low"}, {"level": "high"}), seeds=(0, 1, 2))},
                {1: "first"}),
+    Experiment("large", 1, noisy, {"paper": Plan(({"level": "low"},), seeds=(0, 1, 2))},
+               {1: "first"}, needs={"paper": "a cluster"}),
 )
 ANSWERS = {"table1.{name}": "add[a=2,b=3].sum"}
 """

@@ -4,6 +4,7 @@ import pytest
 
 from replab.claims.ledger import Entry
 from replab.report import tables, text
+from replab.runs.record import Record
 
 
 def entry(**changes) -> Entry:
@@ -108,3 +109,47 @@ def test_what_was_not_attempted_is_grouped_by_reason():
     ]
     rows = tables.not_attempted(entries).splitlines()[2:]
     assert rows == ["| Table 1 | 3 | needs a GPU | `nox 0` |"]
+
+
+def test_orderings_have_no_unit():
+    shown = text.reported(entry(kind="ordering", reported="resnet < plain", unit="percent"))
+    assert shown == "resnet < plain"
+    assert text.reported(entry(reported="8.75", unit="percent")) == "8.75 %"
+
+
+def measured(net, depth, seed, error):
+    return Record(
+        id="0" * 16,
+        paper="p",
+        experiment="e",
+        version=1,
+        model="m",
+        variant={"net": net, "depth": depth},
+        seed=seed,
+        profile="paper",
+        data={},
+        recipe={},
+        iterations=1,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        metrics={"test_error": error},
+        series={},
+        provenance={},
+    )
+
+
+def test_spread_over_seeds_beside_the_print():
+    records = [
+        measured("resnet", 20, 1, 9.0),
+        measured("resnet", 20, 0, 8.0),
+        measured("plain", 20, 0, 9.5),
+    ]
+    printed = {"table6.resnet20.error": "8.75"}
+    table = tables.spread(
+        records, "test_error", "{net}-{depth}", "table6.{net}{depth}.error", printed
+    )
+    header, _, plain, residual = table.splitlines()
+    assert "ours, test error (%), mean ± s.d." in header
+    assert plain == "| plain-20 | – | 9.50 | 1 | 9.50 |"
+    assert residual == "| resnet-20 | 8.75 | 8.50 ± 0.71 | 2 | 8.00, 9.00 |"

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from replab.errors import UserError
-from replab.models import resnet, vgg
+from replab.models import resnet, resnet_cifar, vgg
 from replab.models.loading import load
 
 __all__ = ["create", "load", "names"]
@@ -41,8 +41,9 @@ def create(name: str, **options: Any) -> nn.Module:
     """A freshly initialised network, drawn from torch's global generator.
 
     Under `with torch.device("meta")` it costs neither memory nor draws. The families and their
-    options: `cifar_resnet{6n+2}` (shortcut="A"|"B", num_classes, in_channels),
-    `cifar_plain{6n+2}`, `resnet{18,34}` (shortcut="A"|"B"|"C"), `resnet{50,101,152}` (also
+    options: `cifar_resnet{6n+2}` (shortcut="A"|"B", num_classes, in_channels, norm="batch"|"none",
+    activation="relu"|"sigmoid"|"tanh", init="he"|"xavier"|"constant"), `cifar_plain{6n+2}` (the
+    same without shortcut), `resnet{18,34}` (shortcut="A"|"B"|"C"), `resnet{50,101,152}` (also
     stride_on="3x3"|"1x1"), `plain{18,34}` and `vgg{16,19}` (num_classes, in_channels).
 
     Raises:
@@ -69,9 +70,9 @@ def _builder(name: str) -> Callable[..., nn.Module]:
     if match:
         family, depth = match[1], int(match[2])
         if family == "cifar_resnet":
-            return functools.partial(resnet.cifar_resnet, depth)
+            return functools.partial(resnet_cifar.cifar_resnet, depth)
         if family == "cifar_plain":
-            return functools.partial(resnet.cifar_plain, depth)
+            return functools.partial(resnet_cifar.cifar_plain, depth)
         if family == "resnet" and depth in (18, 34):
             return functools.partial(resnet.resnet_basic, depth)
         if family == "resnet" and depth in (50, 101, 152):

@@ -206,6 +206,29 @@ def paired_gaps(
     return figure
 
 
+def paired_along(
+    records: Sequence[Record],
+    *,
+    axis: str,
+    plus: str,
+    minus: str,
+    metric: str,
+    label: str,
+    xlabel: str,
+) -> Any:
+    """`paired_gaps` between two values of one key of the variants, a row for each of the rest.
+
+    Args:
+        axis: the key whose values `plus` and `minus` are compared.
+        label: of a row, with keys of the variants in braces.
+    """
+    gaps: dict[str, tuple[list[Record], list[Record]]] = {}
+    for record in sorted(records, key=lambda r: r.seed):
+        pair = gaps.setdefault(label.format(**record.variant), ([], []))
+        pair[[plus, minus].index(str(record.variant[axis]))].append(record)
+    return paired_gaps(gaps, metric, xlabel=xlabel)
+
+
 def gap_over_time(
     gaps: Mapping[str, tuple[Sequence[Record], Sequence[Record]]],
     series: str,

@@ -1,18 +1,19 @@
 """What a notebook holds in its hand: one paper under one profile, its records and its ledger."""
 
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from replab.claims import evidence
+from replab.claims import evidence, printed
 from replab.claims.ledger import Ledger, build, wanted_selectors
 from replab.claims.schema import Paper, load
 from replab.errors import CheckFailed, UserError
-from replab.report import tables, text
+from replab.report import style, tables, text
 from replab.runs import campaign as campaigns
 from replab.runs.executors import resolve_device
-from replab.runs.experiment import Experiment, Variant, require_profile
+from replab.runs.experiment import PROFILES, Experiment, Variant, require_profile
 from replab.runs.record import Record
 from replab.runs.store import Store
 
@@ -79,6 +80,69 @@ class Session:
             if any(r.experiment == experiment for r in self.records):
                 return self.runs(experiment)
         return self.runs(experiments[-1])
+
+    def draw(
+        self, name: str, figure: Callable[..., Any], *experiments: str, **options: Any
+    ) -> None:
+        """Draw and keep a figure of the first of some experiments that this profile has run.
+
+        Where it has run none of them, one line says what they need.
+
+        Args:
+            name: of the file.
+            figure: makes the figure from the records and the options.
+        """
+        try:
+            records = self.first(*experiments)
+        except UserError:
+            from IPython.display import display
+
+            display(_display(self._absent(experiments)))
+            return
+        style.save(figure(records, **options), name)
+
+    def spread(self, metric: str, *experiments: str, label: str, claim: str = "") -> "Markdown":
+        """A metric's mean and standard deviation over seeds, a row a variant, the print beside it.
+
+        Args:
+            metric: in percent.
+            label: of a variant, with its keys in braces.
+            claim: id, with keys of the variant in braces, of the claim that prints the number.
+        """
+        try:
+            records = self.first(*experiments)
+        except UserError:
+            return _display(self._absent(experiments))
+        prints = {c.id: c.reported for c in self.paper.claims.values()}
+        return _display(tables.spread(records, metric, label, claim, prints))
+
+    def printed(self, pattern: str, label: str) -> dict[str, float]:
+        """What the paper prints in the claims whose ids fit, by a label made of the id's parts.
+
+        Args:
+            pattern: of claim ids; `{word}` stands for letters or digits there.
+            label: with the same words in braces.
+        """
+        words = re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}")
+        expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[a-z]+|[0-9]+)", words)
+        return {
+            label.format(**match.groupdict()): printed.parse(claim.reported).value
+            for claim in self.paper.claims.values()
+            if (match := re.fullmatch(expression, claim.id))
+        }
+
+    def _absent(self, experiments: Sequence[str]) -> str:
+        """What some experiments need that this profile has not run, and the cheapest that has."""
+        known = self.paper.replication.experiments
+        for profile in PROFILES:
+            for name in experiments:
+                if profile in known[name].plans:
+                    needs = known[name].needs.get(profile, "nothing more")
+                    return (
+                        f"*Not run in profile `{self.profile}`. It takes {needs}: "
+                        f"`nox -s replicate -- {self.paper.name} --profile {profile}`*"
+                    )
+        return f"*Not run in profile `{self.profile}`.*"
 
     def table(self, *globs: str) -> "Markdown":
         """The attempted claims whose ids fit one of the globs, as a table."""

@@ -1,7 +1,8 @@
 """Tables of claims in Markdown: the same ones in notebooks and in `results/README.md`."""
 
 import re
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 from replab import paths
 from replab.claims import evidence
@@ -11,6 +12,7 @@ from replab.claims.schema import load
 from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS
 from replab.report import text
 from replab.runs.experiment import papers
+from replab.runs.record import Record
 
 HEADER = ("claim", "locus", "reported", "measured", "95 % interval", "tolerance", "verdict")
 
@@ -79,6 +81,38 @@ def not_attempted(entries: Sequence[Entry]) -> str:
         for (name, why), members in reasons.items()
     ]
     return markdown(rows, ("", "claims", "why not", "command (of the first)"))
+
+
+def spread(
+    records: Sequence[Record], metric: str, label: str, claim: str, printed: Mapping[str, str]
+) -> str:
+    """A metric over seeds, a row a variant: mean ± standard deviation, number, each seed.
+
+    Args:
+        metric: in percent.
+        label, claim: with keys of the variant in braces.
+        printed: claim id → what the paper prints.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda r: (*map(str, r.variant.values()), r.seed)):
+        names = (label.format(**record.variant), claim.format(**record.variant))
+        groups.setdefault(names, []).append(record)
+    rows = []
+    for (name, id_), members in groups.items():
+        values = [float(r.metrics[metric]) for r in members]
+        deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        rows.append(
+            (
+                name,
+                printed.get(id_, "–"),
+                f"{statistics.fmean(values):.2f}{deviation}",
+                str(len(values)),
+                ", ".join(f"{value:.2f}" for value in values),
+            )
+        )
+    what = metric.replace("_", " ")
+    header = ("", f"paper, {what} (%)", f"ours, {what} (%), mean ± s.d.", "n", "each seed")
+    return markdown(rows, header)
 
 
 def why_table(entries: Sequence[Entry]) -> str:

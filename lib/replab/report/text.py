@@ -52,7 +52,8 @@ def interval(entry: Entry) -> str:
 
 def reported(entry: Entry) -> str:
     """What the paper (or, for a scaled claim, we) stated, with its unit."""
-    if entry.unit in ("none", "nats", "params"):
+    # An ordering names nets, which have no unit.
+    if entry.unit in ("none", "nats", "params") or entry.kind not in ("exact", "value"):
         return entry.reported
     return f"{entry.reported} {'%' if entry.unit == 'percent' else entry.unit}"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from replab import bench
+from replab.bench import anatomy
 from replab.errors import UserError
 
 
@@ -47,3 +48,36 @@ def test_both_ways_of_scoring_give_the_same_logits():
         first, second = ours(), peer()
     assert first.shape == (1000, 10)
     assert torch.allclose(first, second, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("operator", "part"),
+    [
+        ("aten::mkldnn_convolution", "convolution"),
+        ("aten::native_batch_norm_backward", "batch normalisation"),
+        ("aten::threshold_backward", "ReLU"),
+        ("aten::_fused_sgd_", "update"),
+        ("Optimizer.step#SGD.step", "update"),
+        ("aten::gather", "batches"),
+        ("aten::add", "additions"),
+        ("aten::_to_copy", "number formats and copies"),
+        ("aten::nll_loss_forward", anatomy.OTHER),
+    ],
+)
+def test_parts_of_a_step(operator, part):
+    assert anatomy.part_of(operator) == part
+
+
+def test_where_a_step_goes(one_thread, monkeypatch):
+    from replab.bench import cifar
+
+    monkeypatch.setattr(cifar, "BATCH", 4)
+    monkeypatch.setattr(cifar, "RECIPE", {**cifar.RECIPE, "batch_size": 4})
+    shares = anatomy.step_shares("cifar_resnet8")
+    assert sum(shares.values()) == pytest.approx(1)
+    assert {"convolution", "batch normalisation", "ReLU", "update"} <= set(shares)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    found = anatomy.Anatomy("net", shares, 12.3, {"ours": 3 * 2**20, "usual": 5 * 2**20})
+    text = "\n".join(anatomy.lines(found))
+    assert "compiling: 12 s before the first step" in text
+    assert "peak memory: 3 MiB, the in-memory loop 5 MiB" in text

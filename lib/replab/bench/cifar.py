@@ -1,93 +1,18 @@
-"""Speeds, as ratios to a named peer measured in the same process run; never asserted in a test."""
+"""Training and scoring of CIFAR-10 nets beside the loops that most repositories have."""
 
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
-from replab.errors import UserError
+from replab.bench import Benchmark, Step
 
-ROUNDS = 5
+NETS = ("cifar_resnet20", "cifar_resnet56")
 BATCH = 128
 STEPS = 4
 
 
-@dataclass(frozen=True)
-class Result:
-    """One benchmark.
-
-    Attributes:
-        ours, peer: items per second, medians over the rounds.
-        ratio: median over the rounds of ours / peer, each taken side by side.
-    """
-
-    name: str
-    unit: str
-    ours: float
-    peer: float
-    ratio: float
-    peer_name: str
-
-
-Step = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Two ways to do the same work.
-
-    Attributes:
-        items: how many items one call of a step handles.
-        prepare: makes the two steps, ours first; what it opens is closed by the stack.
-    """
-
-    name: str
-    unit: str
-    peer_name: str
-    items: int
-    prepare: Callable[[ExitStack], tuple[Step, Step]]
-
-
-def run_all(glob: str) -> list[Result]:
-    """Measure the benchmarks whose names fit.
-
-    Raises:
-        UserError: none does.
-    """
-    chosen = [b for b in benchmarks() if fnmatchcase(b.name, glob)]
-    if not chosen:
-        names = ", ".join(b.name for b in benchmarks())
-        raise UserError(f"no benchmark fits '{glob}'; there are: {names}")
-    return [measure(benchmark) for benchmark in chosen]
-
-
-def measure(benchmark: Benchmark, rounds: int = ROUNDS) -> Result:
-    """Run ours and the peer in turn, so that a machine whose speed drifts is fair to both."""
-    with ExitStack() as stack:
-        ours, peer = benchmark.prepare(stack)
-        ours(), peer()  # the first call builds kernels and starts workers
-        speeds: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds):
-            for step, found in zip((ours, peer), speeds, strict=True):
-                began = time.perf_counter()
-                step()
-                found.append(benchmark.items / (time.perf_counter() - began))
-    ratios = [a / b for a, b in zip(*speeds, strict=True)]
-    return Result(
-        benchmark.name,
-        benchmark.unit,
-        statistics.median(speeds[0]),
-        statistics.median(speeds[1]),
-        statistics.median(ratios),
-        benchmark.peer_name,
-    )
-
-
 def benchmarks() -> list[Benchmark]:
-    """All benchmarks."""
+    """Training and scoring of the nets of He et al. 2016 on CIFAR-10."""
     usual = "DataLoader with 2 workers, torchvision transforms, eager fp32, NCHW"
     in_memory = "the same eager fp32 NCHW loop on batches that are in memory"
     training = [
@@ -98,7 +23,7 @@ def benchmarks() -> list[Benchmark]:
             BATCH * STEPS,
             lambda stack, name=name, peer=peer: _training(stack, name, peer),  # type: ignore[misc]
         )
-        for name in ("cifar_resnet20", "cifar_resnet56")
+        for name in NETS
         for peer, text in (("usual", usual), ("in-memory", in_memory))
     ]
     scoring = Benchmark(
@@ -108,57 +33,120 @@ def benchmarks() -> list[Benchmark]:
         1000,
         lambda stack: _scoring(),
     )
-    return [*training, scoring]
+    compiled = [
+        Benchmark(
+            f"train-{name}-compiled",
+            "images",
+            "our own step, not compiled",
+            BATCH * STEPS,
+            lambda stack, name=name: _compiled(name),  # type: ignore[misc]
+        )
+        for name in NETS
+    ]
+    return [*training, *compiled, scoring]
 
 
 def _training(stack: ExitStack, name: str, peer: str) -> tuple[Step, Step]:
+    images, labels = random_images()
+    ours = our_training(name, images, labels)
+    return ours, usual_training(name, peer, stack)
+
+
+RECIPE: dict[str, Any] = {
+    "iterations": STEPS,
+    "batch_size": BATCH,
+    "schedule": "steps",
+    "lr": 0.01,
+    "drops": [],
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "augment": True,
+}
+
+
+def random_images() -> tuple[Any, Any]:
+    """Images N×32×32×3 uint8 and labels N, without meaning."""
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
-    labels = (np.arange(4096) % 10).astype(np.int64)
-    ours = _our_training(name, images, labels)
-    source = _usual_batches(stack, images, labels) if peer == "usual" else _ready_batches(images)
-    return ours, _usual_training(name, source)
+    return images, (np.arange(4096) % 10).astype(np.int64)
 
 
-def _our_training(name: str, images: Any, labels: Any) -> Step:
+def our_batches(images: Any, labels: Any) -> Any:
+    """The batches of our own loop: on the device, augmented there."""
+    from replab.training import batches
+
+    mean = batches.per_pixel_mean(images, 32)
+    data = batches.to_device(images, labels, size=32, mean=mean, device="cpu")
+    return batches.shuffled(data, RECIPE, seed=0)
+
+
+def our_net(name: str) -> Any:
+    """A net laid out as our own loop has it."""
     import torch
 
     from replab import models
-    from replab.runs.hardware import native_precision
-    from replab.training import batches
-    from replab.training.loop import train_classifier
 
     torch.manual_seed(0)
-    model = models.create(name).to(memory_format=torch.channels_last)
-    mean = batches.per_pixel_mean(images, 32)
-    data = batches.to_device(images, labels, size=32, mean=mean, device="cpu")
-    recipe: dict[str, Any] = {
-        "iterations": STEPS,
-        "batch_size": BATCH,
-        "schedule": "steps",
-        "lr": 0.01,
-        "drops": [],
-        "momentum": 0.9,
-        "weight_decay": 1e-4,
-        "augment": True,
-    }
+    return models.create(name).to(memory_format=torch.channels_last)
 
-    source = batches.shuffled(data, recipe, seed=0)
+
+def our_training(name: str, images: Any, labels: Any) -> Step:
+    """A few iterations of the loop as an experiment calls it."""
+    from replab.runs.hardware import native_precision
+    from replab.training.loop import train_classifier
+
+    model, source = our_net(name), our_batches(images, labels)
+    precision = native_precision("cpu")
 
     def step() -> None:
-        precision = native_precision("cpu")
-        train_classifier(model, source, recipe, seed=0, device="cpu", precision=precision)
+        train_classifier(model, source, RECIPE, seed=0, device="cpu", precision=precision)
 
     return step
 
 
-def _usual_training(name: str, source: Iterator[Any]) -> Step:
+def bare_step(name: str, *, compiled: bool) -> Step:
+    """A few optimiser steps alone, eager or compiled."""
+    import itertools
+
+    import torch
+
+    from replab.runs.hardware import native_precision
+    from replab.training.step import make_step
+
+    model, source = our_net(name).train(), our_batches(*random_images())
+    optimiser = torch.optim.SGD(
+        model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True
+    )
+    precision = native_precision("cpu")
+    step = make_step(model, optimiser, device="cpu", precision=precision, compiled=compiled)
+    count = itertools.count()
+
+    def several() -> None:
+        for _ in range(STEPS):
+            loss, _ = step(*source.batch(next(count)))
+            loss.item()
+
+    return several
+
+
+def _compiled(name: str) -> tuple[Step, Step]:
+    return bare_step(name, compiled=True), bare_step(name, compiled=False)
+
+
+def usual_training(name: str, peer: str, stack: ExitStack) -> Step:
+    """A few iterations of the loop that most repositories have.
+
+    Args:
+        peer: `usual` with a DataLoader, `in-memory` on batches that are there.
+    """
     import torch
     from torch.nn import functional
 
     from replab import models
 
+    images, labels = random_images()
+    source = _usual_batches(stack, images, labels) if peer == "usual" else _ready_batches(images)
     torch.manual_seed(0)
     model = models.create(name)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)

@@ -1,0 +1,90 @@
+"""Speeds, as ratios to a named peer measured in the same process run; never asserted in a test."""
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from replab.errors import UserError
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Result:
+    """One benchmark.
+
+    Attributes:
+        ours, peer: items per second, medians over the rounds.
+        ratio: median over the rounds of ours / peer, each taken side by side.
+    """
+
+    name: str
+    unit: str
+    ours: float
+    peer: float
+    ratio: float
+    peer_name: str
+
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Two ways to do the same work.
+
+    Attributes:
+        items: how many items one call of a step handles.
+        prepare: makes the two steps, ours first; what it opens is closed by the stack.
+    """
+
+    name: str
+    unit: str
+    peer_name: str
+    items: int
+    prepare: Callable[[ExitStack], tuple[Step, Step]]
+
+
+def run_all(glob: str) -> list[Result]:
+    """Measure the benchmarks whose names fit.
+
+    Raises:
+        UserError: none does.
+    """
+    chosen = [b for b in benchmarks() if fnmatchcase(b.name, glob)]
+    if not chosen:
+        names = ", ".join(b.name for b in benchmarks())
+        raise UserError(f"no benchmark fits '{glob}'; there are: {names}")
+    return [measure(benchmark) for benchmark in chosen]
+
+
+def measure(benchmark: Benchmark, rounds: int = ROUNDS) -> Result:
+    """Run ours and the peer in turn, so that a machine whose speed drifts is fair to both."""
+    with ExitStack() as stack:
+        ours, peer = benchmark.prepare(stack)
+        ours(), peer()  # the first call builds kernels and starts workers
+        speeds: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds):
+            for step, found in zip((ours, peer), speeds, strict=True):
+                began = time.perf_counter()
+                step()
+                found.append(benchmark.items / (time.perf_counter() - began))
+    ratios = [a / b for a, b in zip(*speeds, strict=True)]
+    return Result(
+        benchmark.name,
+        benchmark.unit,
+        statistics.median(speeds[0]),
+        statistics.median(speeds[1]),
+        statistics.median(ratios),
+        benchmark.peer_name,
+    )
+
+
+def benchmarks() -> list[Benchmark]:
+    """All benchmarks."""
+    from replab.bench import cifar
+
+    return cifar.benchmarks()

@@ -1,0 +1,91 @@
+"""Error curves as papers draw them: thin in training, bold on test images, nets side by side."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from replab.report import style
+from replab.report.figures import panels
+from replab.runs.record import Record
+
+COLOURS = (style.ORANGE, style.BLUE, style.GREEN, style.PURPLE, style.VERMILION)
+
+
+def errors(
+    records: Sequence[Record],
+    *,
+    panel: str = "net",
+    line: str = "depth",
+    label: str = "{net}-{depth}",
+    titles: Mapping[str, str] | None = None,
+    printed: Mapping[str, float] | None = None,
+    printed_label: str = "the paper's final test error",
+) -> Any:
+    """Error against iterations: thin in training, bold on test images (He et al. 2016, Fig. 6).
+
+    Lines are means over seeds, bands run from the least to the greatest. The axis begins at 0 and
+    ends where the training error is after a twentieth of the iterations, so that the start does
+    not squeeze all that follows.
+
+    Args:
+        records: with series `train_error` and `test_error`, in percent.
+        panel, line, label: see `figures.panels`.
+        titles: titles for panels, in place of their names.
+        printed: label of a line → final test error in the paper, drawn at the right edge.
+    """
+    sorted_ = panels(records, panel=panel, line=line, label=label)
+    # Plain nets at the left, as in the paper.
+    names = sorted(sorted_, key=list(titles or sorted_).index)
+    figure, axes = style.subplots(1, len(names), width=4.1 * len(names), height=3.9)
+    axes = np.atleast_1d(axes)
+    last = max(r.iterations for r in records)
+    power = math.floor(math.log10(last))
+    tops = []
+    for axis, name in zip(axes, names, strict=True):
+        for colour, (net, runs) in zip(COLOURS, sorted_[name].items(), strict=False):
+            x, train = _seeds(runs, "train_error")
+            tops.append(np.interp(last / 20, x, train.mean(0)))
+            axis.plot(x / 10**power, train.mean(0), color=colour, linewidth=0.9, alpha=0.8)
+            x, test = _seeds(runs, "test_error")
+            axis.fill_between(
+                x / 10**power, test.min(0), test.max(0), color=colour, alpha=0.2, linewidth=0
+            )
+            shown = f"{net} (n = {len(runs)})"
+            axis.plot(x / 10**power, test.mean(0), color=colour, linewidth=2.4, label=shown)
+            if printed and net in printed:
+                place = {"color": colour, "markerfacecolor": "none", "clip_on": False}
+                axis.plot([last / 10**power], [printed[net]], "D", markersize=7, **place)
+        axis.set(title=(titles or {}).get(name, name), xlabel=f"iteration (1e{power})")
+        axis.set_xlim(0, last / 10**power)
+        axis.legend(loc="upper right")
+    for axis in axes:
+        axis.set_ylim(0, 5 * math.ceil(max(tops) / 5))
+        axis.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        axis.set_axisbelow(True)
+    axes[0].set_ylabel("error (%)")
+    figure.legend(handles=_key(bool(printed), printed_label), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _seeds(records: Sequence[Record], series: str) -> tuple[Any, Any]:
+    """The places of a series, and its values, a row a seed."""
+    return (
+        np.asarray(records[0].series[series]["x"], dtype=float),
+        np.array([r.series[series]["y"] for r in records], dtype=float),
+    )
+
+
+def _key(printed: bool, printed_label: str) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    grey = "#555555"
+    key = [
+        Line2D([], [], color=grey, linewidth=0.9, label="training error"),
+        Line2D([], [], color=grey, linewidth=2.4, label="test error, band: all seeds"),
+    ]
+    if printed:
+        mark: dict[str, Any] = {"marker": "D", "linestyle": "", "markerfacecolor": "none"}
+        key.append(Line2D([], [], color=grey, label=printed_label, **mark))
+    return key

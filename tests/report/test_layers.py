@@ -1,0 +1,191 @@
+"""Figures of layers: what is plotted, not how it looks."""
+
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from replab.report import layers
+from replab.runs.record import Record
+
+mpl.use("Agg")
+
+
+def record(seed, *, iterations=3, metrics=None, series=None, **variant) -> Record:
+    return Record(
+        id="0" * 16,
+        paper="p",
+        experiment="e",
+        version=1,
+        model="m",
+        variant=variant,
+        seed=seed,
+        profile="quick",
+        data={},
+        recipe={},
+        iterations=iterations,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        metrics=metrics or {},
+        series={name: {"x": [1.0, 2.0, 3.0], "y": list(y)} for name, y in (series or {}).items()},
+        provenance={},
+    )
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def drawn(axis):
+    """The curves of a panel, without reference lines and intervals of two points."""
+    return [list(line.get_ydata()) for line in axis.lines if len(line.get_ydata()) == 3]
+
+
+STRUCTURE = [
+    record(seed, net=net, depth=depth, norm=norm, series={"g": (0, -1, base - seed)})
+    for norm, base in (("batch", 0.0), ("none", -10.0))
+    for net, depth in (("resnet", 110), ("plain", 110), ("plain", 20))
+    for seed in (1, 0)
+]
+
+
+def test_nets_come_in_the_order_of_their_comparison():
+    found = layers.nets(STRUCTURE, "{norm}: {net}-{depth}")
+    assert list(found) == [
+        "no BN: plain-20",
+        "no BN: plain-110",
+        "no BN: ResNet-110",
+        "BN: plain-20",
+        "BN: plain-110",
+        "BN: ResNet-110",
+    ]
+    assert all([r.seed for r in records] == [0, 1] for records in found.values())
+    # Words that no label knows stay as they are.
+    assert list(layers.nets([record(0, pose="sitting")], "{pose}")) == ["sitting"]
+
+
+def test_profiles_show_the_mean_and_the_band_of_every_net():
+    figure = layers.profiles(
+        layers.panels(STRUCTURE, "{norm}", "{net}-{depth}"), {"g": "gradient (1)"}
+    )
+    bare, normalised = figure.axes
+    assert [axis.get_title() for axis in figure.axes] == ["no BN", "BN"]
+    assert drawn(bare) == [[0, -1, -10.5]] * 3
+    assert drawn(normalised) == [[0, -1, -0.5]] * 3
+    band = bare.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (-11, 0)
+    assert bare.get_ylabel() == "gradient (1)"
+    assert bare.get_xlabel() == "layer"
+    assert bare.get_ylim() == normalised.get_ylim()
+    # A net has one colour everywhere, another than the others, and stands in the legend once.
+    colours = [[line.get_color() for line in axis.lines] for axis in figure.axes]
+    assert colours[0] == colours[1]
+    assert len(set(colours[0])) == 3
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["plain-20", "plain-110", "ResNet-110"]
+    figure.canvas.draw()
+    # What is plotted are logarithms; the axis names the sizes.
+    named = {float(t.get_position()[1]): t.get_text() for t in bare.get_yticklabels()}
+    assert named[-8.0] == "$10^{-8}$"
+
+
+def test_profiles_of_nets_of_different_depths_lie_over_each_other():
+    long, short = record(0, net="a", series={"g": (1, 2, 3)}), record(0, net="b")
+    short.series["g"] = {"x": [1.0, 2.0], "y": [1.0, 3.0]}
+    figure = layers.profiles(
+        {"both": layers.nets([long, short], "{net}")}, {"g": "g"}, relative=True
+    )
+    (axis,) = figure.axes
+    assert [list(line.get_xdata()) for line in axis.lines] == [[0, 0.5, 1], [0, 1]]
+
+
+def test_rows_may_have_their_own_ranges():
+    records = [record(0, net="a", series={"r": (0, 1, 2), "g": (-20, -21, -22)})]
+    members = {"one": layers.nets(records, "{net}")}
+    rows = {"r": "response", "g": "gradient"}
+    own = [axis.get_ylim() for axis in layers.profiles(members, rows, per_row=True).axes]
+    one = [axis.get_ylim() for axis in layers.profiles(members, rows).axes]
+    assert own[0][0] > -1 > -19 > own[1][1]
+    assert one[0] == one[1]
+    assert one[0][0] < -22 < 2 < one[0][1]
+
+
+MISSING = [
+    *(record(s, net="a", metrics={"diverged": 0, "m_after": 1.0}) for s in (0, 1)),
+    record(0, net="b", metrics={"diverged": 1}, iterations=0),
+    record(1, net="b", metrics={"diverged": 0, "m_after": 2.0}),
+    *(record(s, net="c", metrics={"diverged": 0}, iterations=0) for s in (0, 1)),
+    record(0, net="d", metrics={}),
+]
+
+
+def test_what_is_missing_is_said():
+    for r in MISSING:
+        if "m_after" in r.metrics:
+            r.series["g"] = {"x": [1.0, 2.0, 3.0], "y": [0.0, 1.0, r.metrics["m_after"]]}
+    found = layers.nets(MISSING, "net {net}")
+    (axis,) = layers.profiles({"": found}, {"g": "g"}).axes
+    expected = ["1 of 2 seeds diverged", "not trained", "not measured"]
+    (note,) = axis.texts
+    assert note.get_text().splitlines() == [
+        f"net {net}: {why}" for net, why in zip("bcd", expected, strict=True)
+    ]
+    assert len(drawn(axis)) == 2
+    (axis,) = layers.remedies(found, {"m_after": "loss (nats)"}).axes
+    assert [t.get_text() for t in axis.texts] == expected
+    assert [t.xy[1] for t in axis.texts] == [1, 2, 3]
+
+
+def test_remedies_show_intervals_at_both_moments():
+    records = [
+        record(s, net="a", metrics={"ratio": 1.0 + s, "ratio_after": 5.0, "loss_after": 2.0})
+        for s in range(3)
+    ]
+    figure = layers.remedies(
+        layers.nets(records, "{net}"),
+        {"ratio": "ratio", "loss_after": "loss (nats)"},
+        references={"loss_after": math.log(10)},
+    )
+    ratio, loss = figure.axes
+    intervals = [
+        line.get_xdata()
+        for line in ratio.lines
+        if len(line.get_xdata()) == 2 and line.get_marker()
+    ]
+    # Student's t at two degrees of freedom: 4.3027 standard errors.
+    half = 4.30265 / math.sqrt(3)
+    assert np.allclose(intervals[0], [2 - half, 2 + half], atol=1e-4)
+    assert np.allclose(intervals[1], [5, 5])
+    heights = sorted({float(y) for line in ratio.lines for y in line.get_ydata()})
+    assert heights == pytest.approx([-0.15, 0.15])
+    # A metric named with its moment has that one alone, on the middle of the row.
+    reference, *shown = sorted(loss.lines, key=lambda line: line.get_linestyle() != "--")
+    assert list(reference.get_xdata()) == [math.log(10)] * 2
+    assert {float(y) for line in shown for y in line.get_ydata()} == {0.0}
+    assert [t.get_text() for t in ratio.get_yticklabels()] == ["a"]
+    assert not any(t.get_text() for t in loss.get_yticklabels())
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["at the start", "after the iterations"]
+
+
+def test_responses_in_order_and_sorted():
+    records = [
+        record(0, net="plain", depth=8, series={"response_std": (1.0, 3.0, 2.0)}),
+        record(1, net="plain", depth=8, series={"response_std": (5.0, 1.0, 4.0)}),
+        record(0, net="resnet", depth=8, series={"response_std": (0.5, 0.25, 0.75)}),
+    ]
+    figure = layers.responses(records, label="{net}-{depth}", dashed={"net": "plain"})
+    ordered, by_size = figure.axes
+    assert drawn(ordered) == [[3, 2, 3], [0.5, 0.25, 0.75]]
+    # Each seed is sorted by itself.
+    assert drawn(by_size) == [[4, 3, 1], [0.75, 0.5, 0.25]]
+    assert [line.get_linestyle() for line in ordered.lines] == ["--", "-"]
+    labels = [t.get_text() for t in ordered.get_legend().get_texts()]
+    assert labels == ["plain-8 (n = 2)", "ResNet-8 (n = 1)"]
+    assert ordered.get_ylim()[0] == 0

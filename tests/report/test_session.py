@@ -1,0 +1,65 @@
+"""What a notebook holds: figures and tables, or a line that says what they need."""
+
+import pytest
+
+from replab.claims.schema import load
+from replab.report.session import Session
+from replab.runs.experiment import RunResult, load_replication
+from replab.runs.identity import plan_runs
+from replab.runs.record import make
+
+
+@pytest.fixture
+def session(checkout, monkeypatch):
+    """The miniature paper under profile quick, with records of its noisy experiment alone."""
+    for name in ("REPLAB_ROOT", "REPLAB_DATA", "REPLAB_OFFLINE"):
+        monkeypatch.setenv(name, checkout.environment[name])
+    replication = load_replication("mini")
+    noisy = replication.experiments["noisy"]
+    records = []
+    for spec in plan_runs("mini", noisy, "quick", data=("", ""), device="cpu"):
+        value = {"low": 1.0, "high": 2.0}[spec.variant["level"]] + 0.01 * spec.seed
+        result = RunResult({"loss": value}, iterations=3)
+        records.append(make(spec, result, threads=1, provenance={}))
+    return Session(load("mini"), "quick", records)
+
+
+def test_draw_takes_the_first_experiment_that_was_run(session, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPLAB_FIGURES", str(tmp_path / "figures"))
+    seen = []
+
+    def figure(records, **options):
+        import matplotlib.pyplot as plt
+
+        seen.append((len(records), options))
+        return plt.figure()
+
+    assert session.draw("picture", figure, "large", "noisy", colour="blue") is None
+    assert seen == [(6, {"colour": "blue"})]
+    assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == [
+        "picture.png",
+        "picture.svg",
+    ]
+
+
+def test_draw_says_what_is_missing(session, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPLAB_FIGURES", str(tmp_path / "figures"))
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+
+    def figure(records):
+        raise AssertionError("there is nothing to draw")
+
+    session.draw("picture", figure, "large")
+    (line,) = shown
+    assert line.data == (
+        "*Not run in profile `quick`. It takes a cluster: "
+        "`nox -s replicate -- mini --profile paper`*"
+    )
+    assert not (tmp_path / "figures").exists()
+
+
+def test_spread(session):
+    table = session.spread("loss", "noisy", label="{level}", claim="table1.{level}").data
+    assert "| low | – | 1.01 ± 0.01 | 3 | 1.00, 1.01, 1.02 |" in table
+    assert "It takes a cluster" in session.spread("loss", "large", label="{level}").data
