@@ -1,6 +1,6 @@
 """Experiments of He et al. (CVPR 2016), and which of their numbers answers which claim."""
 
-from replications.resnet import cifar, counts, mechanism, released
+from replications.resnet import cifar, counts, imagenet, mechanism, released
 
 EXPERIMENTS = (
     counts.COUNTS,
@@ -11,6 +11,7 @@ EXPERIMENTS = (
     cifar.PRECISION,
     cifar.CIFAR,
     cifar.GHOST,
+    imagenet.IMAGENET,
 )
 
-ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **cifar.ANSWERS}
+ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **cifar.ANSWERS, **imagenet.ANSWERS}

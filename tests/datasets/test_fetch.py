@@ -198,8 +198,8 @@ def test_table_is_complete():
 
 
 def test_unknown_name_lists_the_known(data_dir):
-    with pytest.raises(UserError, match=r"'imagenet' to fetch; known: cifar10, weights:cifar"):
-        fetch.fetch("imagenet")
+    with pytest.raises(UserError, match=r"'mnist' to fetch; known: cifar10, imagenet"):
+        fetch.fetch("mnist")
 
 
 def test_fetch_cifar10_of_the_table_refuses_another_set(made, data_dir):

@@ -115,6 +115,7 @@ def test_orderings_have_no_unit():
     shown = text.reported(entry(kind="ordering", reported="resnet < plain", unit="percent"))
     assert shown == "resnet < plain"
     assert text.reported(entry(reported="8.75", unit="percent")) == "8.75 %"
+    assert text.reported(entry(kind="gap", reported="2.8", unit="percent")) == "2.8 %"
 
 
 def measured(net, depth, seed, error):

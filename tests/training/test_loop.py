@@ -312,6 +312,23 @@ def test_checkpoints_come_by_time(tmp_path, monkeypatch):
     assert saved == [6, 12, 14]
 
 
+def test_checkpoints_that_take_long_come_less_often(tmp_path, monkeypatch):
+    now, saved = [0.0], []
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+
+    def save(path, state):
+        saved.append(state["iteration"])
+        now[0] += 2.0
+
+    def step(iteration, model):
+        now[0] += 10.0
+
+    monkeypatch.setattr(checkpoints, "save", save)
+    train(net(), {**RECIPE, "iterations": 20}, checkpoint=tmp_path / "c.pt", after_step=step)
+    # Twenty seconds to the first; each took two, so the next come a minute later.
+    assert saved == [3, 10, 17, 20]
+
+
 @pytest.fixture
 def half(tmp_path):
     """A checkpoint that a training left after 20 of 50 iterations."""

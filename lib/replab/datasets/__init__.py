@@ -4,8 +4,10 @@ from replab.datasets.image_set import ImageSet
 from replab.errors import UserError
 
 NAMES = ("cifar10", "generated-shapes")
+# Too large for arrays in memory: sets of files, each opened by its own module.
+FILE_SETS = ("imagenet",)
 
-__all__ = ["NAMES", "ImageSet", "fingerprint", "open_set"]
+__all__ = ["FILE_SETS", "NAMES", "ImageSet", "fingerprint", "open_set"]
 
 
 def open_set(name: str) -> ImageSet:
@@ -15,7 +17,7 @@ def open_set(name: str) -> ImageSet:
 
     Raises:
         MissingData: the set has to be fetched first.
-        UserError: the name is unknown or the data are damaged.
+        UserError: the name is unknown or that of a set of files, or the data are damaged.
     """
     if name == "cifar10":
         from replab.datasets import cifar10
@@ -25,6 +27,10 @@ def open_set(name: str) -> ImageSet:
         from replab.datasets import generated
 
         return generated.load()
+    if name in FILE_SETS:
+        raise UserError(
+            f"{name} is a set of files, not of arrays; open it by replab.datasets.{name}.load()"
+        )
     raise _unknown(name)
 
 
@@ -42,8 +48,13 @@ def fingerprint(name: str) -> str:
         from replab.datasets import generated
 
         return generated.fingerprint()
+    if name == "imagenet":
+        from replab.datasets import imagenet
+
+        return imagenet.FINGERPRINT
     raise _unknown(name)
 
 
 def _unknown(name: str) -> UserError:
-    return UserError(f"there is no image set {name!r}; choose one of {', '.join(NAMES)}")
+    known = ", ".join(NAMES + FILE_SETS)
+    return UserError(f"there is no image set {name!r}; choose one of {known}")

@@ -10,12 +10,15 @@ def require(name: str) -> None:
         MissingData: it has to be fetched first.
         UserError: it is damaged, or the name is unknown.
     """
-    from replab.datasets import NAMES, cifar10, weights
+    from replab.datasets import FILE_SETS, NAMES, cifar10, imagenet, weights
 
     if name.startswith("weights:"):
         weights.find(name.removeprefix("weights:"))
     elif name == "cifar10":
         cifar10.load()
+    elif name == "imagenet":
+        imagenet.require()
     elif name not in NAMES:
-        raise UserError(f"there is no data set {name!r}; choose one of {', '.join(NAMES)}")
+        known = ", ".join(NAMES + FILE_SETS)
+        raise UserError(f"there is no data set {name!r}; choose one of {known}")
     # What is left is generated on first use: it needs nothing.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from replab.datasets import cifar10_sources, weights
+from replab.datasets import cifar10_sources, imagenet, weights
 from replab.errors import UserError
 
 
@@ -41,7 +41,18 @@ def entries() -> Mapping[str, Entry]:
             licence="none stated; citation asked",
             citation="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
             obtain=cifar10_sources.fetch,
-        )
+        ),
+        Entry(
+            name="imagenet",
+            what=(
+                "ImageNet (ILSVRC2012): 1,281,167 training and 50,000 validation images in 1,000 "
+                "classes; from its authors on request, then with --from DIR"
+            ),
+            size=None,
+            licence="non-commercial research and education, by agreement with its authors",
+            citation="Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015",
+            obtain=imagenet.fetch,
+        ),
     ]
     table += [
         Entry(
@@ -73,6 +84,7 @@ def fetch(
 
     Raises:
         DownloadFailed: no source gave it.
+        MissingData: it can only be taken from `source`, and none is named.
         UserError: the name is unknown, the source is damaged, or the disk is full.
     """
     table = entries()

@@ -41,10 +41,26 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
         labels: N, 0…K−1.
 
     Raises:
-        ValueError: the shapes do not fit, N is 0, a label or `k` is out of range, or a logit is
-            not finite.
+        ValueError: N is 0; else as `top_k_wrong`.
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+    if not len(labels):
+        shapes = f"logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}"
+        raise ValueError(f"{shapes}: there is no image to score")
+    return 100.0 * top_k_wrong(logits, labels, k) / len(labels)
+
+
+def top_k_wrong(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> int:
+    """Number of images whose label is not among the `k` largest logits, to be summed over batches.
+
+    Args:
+        logits: N×K.
+        labels: N, 0…K−1.
+
+    Raises:
+        ValueError: the shapes do not fit, a label or `k` is out of range, or a logit is not
+            finite.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(f"logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}")
     classes = logits.shape[1]
     if not 1 <= k <= classes or not ((labels >= 0) & (labels < classes)).all():
@@ -52,5 +68,4 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
     if not torch.isfinite(logits).all():
         raise ValueError("logits are not finite")
     best = logits.topk(k, dim=1).indices
-    wrong = len(labels) - int((best == labels[:, None]).any(dim=1).sum())
-    return 100.0 * wrong / len(labels)
+    return len(labels) - int((best == labels[:, None]).any(dim=1).sum())

@@ -53,7 +53,7 @@ def interval(entry: Entry) -> str:
 def reported(entry: Entry) -> str:
     """What the paper (or, for a scaled claim, we) stated, with its unit."""
     # An ordering names nets, which have no unit.
-    if entry.unit in ("none", "nats", "params") or entry.kind not in ("exact", "value"):
+    if entry.unit in ("none", "nats", "params") or any(map(str.isalpha, entry.reported)):
         return entry.reported
     return f"{entry.reported} {'%' if entry.unit == 'percent' else entry.unit}"
 

@@ -137,9 +137,11 @@ def obtain(name: str, may_fetch: bool) -> None:
     except MissingData:
         if not may_fetch:
             raise
-        from replab.datasets.fetch import fetch
+        from replab.datasets.fetch import entries, fetch
 
-        print(f"fetching {name} …", file=sys.stderr)
+        entry = entries().get(name)
+        if entry is None or entry.size is not None:
+            print(f"fetching {name} …", file=sys.stderr)
         fetch(name)
 
 

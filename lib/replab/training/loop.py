@@ -19,6 +19,10 @@ from replab.training.step import make_step
 __all__ = ["Batches", "Diverged", "History", "Trained", "train_classifier"]
 
 CHECKPOINT_EVERY_S = 20.0
+# Large nets take seconds to save: a thirtieth of a training may go into it, unless checkpoints
+# would then be more than 60 times as far apart.
+CHECKPOINT_SHARE = 1 / 30
+CHECKPOINT_APART = 60
 # A GPU would have to stop for each number that is read off it.
 READ_EVERY = {"cpu": 1}
 READ_EVERY_ELSEWHERE = WarmUp.WINDOW
@@ -69,8 +73,9 @@ def train_classifier(
         recipe: `iterations`, `batch_size`, `lr`, `schedule` (see `schedules.from_recipe`),
             `momentum`, `weight_decay`; `warm_up_rate`, if not None, is used until the training
             error falls under 80 % (§4.2, for 110 layers); `evaluate_every`, in iterations.
-        checkpoint: where to keep the state every 20 s; it is resumed from if it is there and of
-            this training (recipe, seed, precision, network), else the training begins anew.
+        checkpoint: where to keep the state every 20 s, or less often where saving takes long; it
+            is resumed from if it is there and of this training (recipe, seed, precision,
+            network), else the training begins anew.
         evaluate: called with the network every `evaluate_every` iterations and at the end; its
             numbers are kept in the history and decide nothing.
         after_step: called with the iteration and the network after each step.
@@ -100,7 +105,7 @@ def train_classifier(
     unread: list[tuple[torch.Tensor, torch.Tensor]] = []
     model.train()
     began = saved = time.monotonic()
-    aside = 0.0
+    aside, pause = 0.0, CHECKPOINT_EVERY_S
     for done in range(first + 1, iterations + 1):
         rate = warm_up.rate(schedule(done - 1))
         for group in optimiser.param_groups:
@@ -109,7 +114,7 @@ def train_classifier(
         if after_step is not None:
             after_step(done - 1, model)
         last = done == iterations
-        due = checkpoint is not None and time.monotonic() - saved > CHECKPOINT_EVERY_S
+        due = checkpoint is not None and time.monotonic() - saved > pause
         testing = evaluate is not None and (last or (every > 0 and done % every == 0))
         if last or due or testing or done % read_every == 0:
             _read(unread, history, rate, precision)
@@ -120,8 +125,13 @@ def train_classifier(
             model.train()
             aside += time.monotonic() - paused
         if checkpoint and (due or last):
+            paused = time.monotonic()
             _save(checkpoint, about, done, model, optimiser, history)
             saved = time.monotonic()
+            affordable = min(
+                (saved - paused) / CHECKPOINT_SHARE, CHECKPOINT_APART * CHECKPOINT_EVERY_S
+            )
+            pause = max(CHECKPOINT_EVERY_S, affordable)
     seconds = time.monotonic() - began - aside
     images = (iterations - first) * batch_size
     return Trained(history, images / seconds if images > 0 else 0.0, step.engine)

@@ -1,0 +1,258 @@
+"""ImageNet: the nets of Tables 2 and 3 by the recipe of §3.4, scored on one and on ten crops.
+
+Deviations, which touch `table2.*` and `table3.*`: a mean colour is subtracted, not a mean image;
+batch norm sees the whole batch of 256 on one device and keeps running averages (the paper's models
+carry statistics computed anew after training); "plateau" is decided on the training error.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from replab.datasets.image_files import ImageFiles
+    from replab.datasets.imagenet import ImageNet
+    from replab.training.image_folders import FolderBatches
+
+# Rows of Tables 2 and 3, and the networks that they are.
+NETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "plain18": ("plain18", {}),
+    "plain34": ("plain34", {}),
+    "resnet18-a": ("resnet18", {"shortcut": "A"}),
+    "resnet34-a": ("resnet34", {"shortcut": "A"}),
+    "resnet34-b": ("resnet34", {"shortcut": "B"}),
+    "resnet34-c": ("resnet34", {"shortcut": "C"}),
+    **{
+        f"resnet{d}": (f"resnet{d}", {"shortcut": "B", "stride_on": "1x1"}) for d in (50, 101, 152)
+    },
+}
+# Multiply-adds of an image at 224×224 px, in units of 10⁹.
+GMACS = {
+    "plain18": 1.795,
+    "plain34": 3.644,
+    "resnet18-a": 1.795,
+    "resnet34-a": 3.644,
+    "resnet34-b": 3.664,
+    "resnet34-c": 3.831,
+    "resnet50": 3.858,
+    "resnet101": 7.570,
+    "resnet152": 11.282,
+}
+PROBE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A net and its images, ready to train."""
+
+    name: str
+    model: "nn.Module"
+    batches: "FolderBatches"
+    val: "ImageFiles"
+    scoring: Mapping[str, Any]
+
+    def errors(self, images: "ImageFiles", **options: Any) -> dict[str, float]:
+        """Errors of the net as it is, percent; `options` as of `crop_errors`."""
+        from replab.metrics.crops import crop_errors
+
+        return crop_errors(self.model, images, **{**self.scoring, **options})
+
+
+def prepare(images: "ImageNet", context: RunContext) -> Prepared:
+    """Lay out the batches, draw the net's weights."""
+    import torch
+
+    from replab import models
+    from replab.training.image_folders import Augmentation, FolderBatches
+
+    recipe = context.recipe
+    scoring = {
+        "mean": recipe["mean"],
+        "short_side": recipe["short_side"],
+        "px": recipe["px"],
+        # One core feeds the device.
+        "workers": context.threads - 1,
+        "device": context.device,
+        "precision": context.precision,
+    }
+    low, high = recipe["short_sides"]
+    batches = FolderBatches(
+        images.train,
+        batch_size=recipe["batch_size"],
+        seed=context.seed,
+        augmentation=Augmentation((low, high), recipe["px"], lighting=recipe["lighting"]),
+        mean=recipe["mean"],
+        device=context.device,
+        workers=context.threads - 1,
+    )
+    torch.manual_seed(context.seed)
+    name, options = NETS[str(context.variant["net"])]
+    model = models.create(name, num_classes=len(images.classes), **options)
+    model = model.to(context.device, memory_format=torch.channels_last)
+    return Prepared(name, model, batches, images.val, scoring)
+
+
+def train(context: RunContext) -> RunResult:
+    """Train one net on ImageNet; see `train_on`."""
+    from replab.datasets import imagenet
+
+    return train_on(imagenet.load(), context)
+
+
+def train_on(images: "ImageNet", context: RunContext) -> RunResult:
+    """Train one net and score its last iterate on all validation images.
+
+    On the way, every `evaluate_every` iterations, the centre crops of the validation images are
+    scored too: for the curve, they decide nothing.
+    """
+    from replab.training.loop import train_classifier
+
+    ready, recipe = prepare(images, context), context.recipe
+    try:
+        trained = train_classifier(
+            ready.model,
+            ready.batches,
+            recipe,
+            seed=context.seed,
+            device=context.device,
+            precision=context.precision,
+            checkpoint=context.workspace / "checkpoint.pt",
+            progress=context.progress,
+            evaluate=lambda net: ready.errors(ready.val, ten=False)["top1_1crop"],
+            compiled=context.compiled,
+        )
+    finally:
+        ready.batches.close()
+    errors = ready.errors(ready.val, progress=lambda share, text: context.progress(1.0, text))
+    loss, error = trained.history.tail(recipe["tail"])
+    where, losses, wrong = trained.history.smoothed(recipe["curve_points"])
+    done, tests = zip(*trained.history.tests, strict=True)
+    return RunResult(
+        {**errors, "train_loss": loss, "train_error": 100 * error},
+        {
+            "train_loss": {"x": where, "y": [round(v, 5) for v in losses]},
+            "train_error": {"x": where, "y": [round(100 * v, 4) for v in wrong]},
+            "test_error": {"x": list(done), "y": [round(v, 4) for v in tests]},
+        },
+        model=ready.name,
+        iterations=len(trained.history.loss),
+        throughput=trained.throughput or None,
+        engine=trained.engine,
+    )
+
+
+def probe(context: RunContext) -> Cost:
+    """Cost of one training on ImageNet; see `probe_on`."""
+    from replab.datasets import imagenet
+
+    return probe_on(imagenet.load(), context)
+
+
+def probe_on(images: "ImageNet", context: RunContext) -> Cost:
+    """Cost of one training from its first ten steps, a batch of images and a few scored ones.
+
+    The workers' first batches are all ready at once, so that the steps do not show what reading
+    costs: one batch made in this process does, shared out among them.
+    """
+    from replab.training import probing
+
+    ready, recipe = prepare(images, context), context.recipe
+    workers = max(1, context.threads - 1)
+    try:
+        pace = probing.probe(
+            ready.model,
+            ready.batches,
+            recipe,
+            device=context.device,
+            precision=context.precision,
+            compiled=context.compiled,
+            workspace=context.workspace,
+        )
+    finally:
+        ready.batches.close()
+    alone = ready.batches.alone()
+    began = time.perf_counter()
+    alone.batch(0)
+    reading = (time.perf_counter() - began) / workers
+    few = ready.val.first(PROBE_IMAGES)
+    began = time.perf_counter()
+    ready.errors(few, ten=False, workers=0)
+    scoring = (time.perf_counter() - began) / len(few) / workers
+    iterations = recipe["iterations"]
+    looks = iterations // recipe["evaluate_every"] if recipe["evaluate_every"] else 1
+    # The last look takes ten crops, hardly more than reading one where a GPU scores them.
+    seconds = pace.start_s + iterations * max(pace.step_s, reading)
+    return Cost(seconds + (looks + 1) * len(ready.val) * scoring, pace.checkpoint_bytes)
+
+
+def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+    """Work in the units of the CIFAR trainings, which are some 2,000 multiply-adds."""
+    return GMACS[str(variant["net"])] * 1e9 / 2000 * recipe["iterations"] * recipe["batch_size"]
+
+
+RECIPE: dict[str, Any] = {
+    "px": 224,
+    "short_sides": [256, 480],
+    "short_side": 256,
+    # Of ImageNet's channels; source in replab.training.image_folders.
+    "mean": [0.485, 0.456, 0.406],
+    "lighting": 0.1,
+    "iterations": 600_000,
+    "batch_size": 256,
+    "schedule": "plateau",
+    "lr": 0.1,
+    "plateau_window": 5000,
+    "plateau_patience": 3,
+    "plateau_least": 0.002,
+    "plateau_drops": 3,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "evaluate_every": 10_000,
+    "tail": 0.02,
+    "curve_points": 240,
+}
+
+IMAGENET = Experiment(
+    name="imagenet",
+    version=1,
+    changelog={1: "first version"},
+    function=train,
+    plans={
+        "paper": Plan(
+            tuple({"net": net} for net in NETS),
+            seeds=(0, 1, 2),
+            recipe=RECIPE,
+            data=("imagenet",),
+            split="1,281,167 training and 50,000 validation images of ILSVRC2012",
+            precision="fp32",
+        ),
+    },
+    needs={
+        "paper": (
+            "the images of ImageNet (ILSVRC2012), which their authors give out on request "
+            "(`python -m replab fetch imagenet --from DIR`), and GPU-days: for three seeds of all "
+            "nine nets about 53, an estimate from their multiply-adds at 25 Tflop/s, not measured"
+        )
+    },
+    cost=training_cost,
+    probe=probe,
+    per_gpu=1,
+)
+
+ANSWERS = {
+    "table2.plain18.top1": "imagenet[net=plain18].top1_10crop",
+    "table2.plain34.top1": "imagenet[net=plain34].top1_10crop",
+    "table2.resnet18.top1": "imagenet[net=resnet18-a].top1_10crop",
+    "table2.resnet34.top1": "imagenet[net=resnet34-a].top1_10crop",
+    **{
+        f"table3.{net}.{top}": f"imagenet[net={net}].{top}_10crop"
+        for net in NETS
+        if net not in ("plain18", "resnet18-a")  # only in Table 2
+        for top in ("top1", "top5")
+    },
+}
