@@ -1,5 +1,7 @@
 """Error curves: what is plotted, where, and at which scale."""
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -94,3 +96,9 @@ def test_without_prints_the_key_names_two_things():
         "training error",
         "test error, band: all seeds",
     ]
+
+
+@pytest.mark.parametrize(("iterations", "unit"), [(1000, "1e2"), (1999, "1e2"), (2000, "1e3")])
+def test_iterations_are_counted_in_a_unit_that_shows_several(iterations, unit):
+    records = [replace(r, iterations=iterations) for r in RECORDS]
+    assert curves.errors(records).axes[0].get_xlabel() == f"iteration ({unit})"

@@ -303,5 +303,5 @@ def responses(
         axis.set(xlabel=xlabel, ylabel="standard deviation of response")
         axis.set_ylim(bottom=0)
         axis.set_xlim(left=0)
-    axes[0].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes[0].legend(loc="upper right")
     return figure
