@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny_imagenet as tiny
 from replab import models
 from replab.datasets import imagenet as images
 from replab.errors import MissingData
@@ -20,12 +21,6 @@ from replab.runs import campaign
 from replab.runs.experiment import RunContext, load_replication
 
 ROOT = Path(__file__).resolve().parents[1]
-
-_spec = importlib.util.spec_from_file_location(
-    "replab_tiny_imagenet", Path(__file__).with_name("tiny_imagenet.py")
-)
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 
 @pytest.fixture
@@ -71,6 +66,7 @@ import importlib.util, multiprocessing, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+sys.path.insert(0, str(Path(sys.argv[1]).with_name("helpers")))
 spec = importlib.util.spec_from_file_location("test_imagenet_end_to_end", sys.argv[1])
 tests = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)

@@ -1,39 +1,25 @@
-import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-
-def _load_archives():
-    # pytest's importlib mode puts no test folder on the import path.
-    spec = importlib.util.spec_from_file_location(
-        "replab_test_archives", Path(__file__).with_name("archives.py")
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_ARCHIVES = _load_archives()
+import archives as archives_
 
 
 @pytest.fixture(scope="session")
 def archives():
-    return _ARCHIVES
+    return archives_
 
 
 @pytest.fixture
 def arrays():
-    return _ARCHIVES.make_arrays()
+    return archives_.make_arrays()
 
 
 @pytest.fixture
 def pins(arrays):
-    return _ARCHIVES.make_pins(arrays)
+    return archives_.make_pins(arrays)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import csv
 import hashlib
-import importlib.util
 import os
 import shutil
 import warnings
@@ -14,16 +13,11 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+import tiny_imagenet as tiny
 from replab import datasets
 from replab.datasets import fetch, image_files, imagenet
 from replab.datasets.availability import require
 from replab.errors import MissingData, UserError
-
-_spec = importlib.util.spec_from_file_location(
-    "replab_tiny_imagenet", Path(__file__).parents[1] / "tiny_imagenet.py"
-)
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 
 @pytest.fixture

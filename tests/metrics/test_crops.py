@@ -1,8 +1,5 @@
 """Errors on one and on ten crops, beside torchvision's own crops."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,15 +10,10 @@ from torch import nn
 from torchvision import transforms
 from torchvision.transforms import functional as tf
 
+import tiny_imagenet as tiny
 from replab.datasets import image_files, imagenet
 from replab.errors import UserError
 from replab.metrics.crops import CENTRE, crop_errors, five_crops
-
-_spec = importlib.util.spec_from_file_location(
-    "replab_tiny_imagenet", Path(__file__).parents[1] / "tiny_imagenet.py"
-)
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 PLACE = {"mean": (0.5, 0.4, 0.3), "short_side": 40, "px": 32}
 

@@ -6,8 +6,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from made_records import made_record
 from replab.report import curves
-from replab.runs.record import Record
 
 mpl.use("Agg")
 
@@ -22,28 +22,11 @@ def _close_figures():
 
 def record(net, depth, seed, final):
     train = np.linspace(90, final, 64)
-    return Record(
-        id="0" * 16,
-        paper="p",
-        experiment="e",
-        version=1,
-        model="m",
-        variant={"net": net, "depth": depth},
-        seed=seed,
-        profile="paper",
-        data={},
-        recipe={},
-        iterations=64_000,
-        precision="fp32",
-        device="cpu",
-        threads=1,
-        metrics={},
-        series={
-            "train_error": {"x": list(range(500, 64_500, 1000)), "y": list(train + seed)},
-            "test_error": {"x": [32_000, 64_000], "y": [30.0 + seed, final + 2 + seed]},
-        },
-        provenance={},
-    )
+    series = {
+        "train_error": {"x": list(range(500, 64_500, 1000)), "y": list(train + seed)},
+        "test_error": {"x": [32_000, 64_000], "y": [30.0 + seed, final + 2 + seed]},
+    }
+    return made_record({"net": net, "depth": depth}, seed, series=series, iterations=64_000)
 
 
 RECORDS = [

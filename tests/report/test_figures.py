@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from made_records import made_record
 from replab.report import figures, style
 from replab.runs.record import Record
 
@@ -13,26 +14,9 @@ mpl.use("Agg")
 
 
 def record(net: str, depth: int, seed: int, loss: float) -> Record:
-    x = [0.0, 1.0, 2.0]
-    return Record(
-        id="0" * 16,
-        paper="p",
-        experiment="e",
-        version=1,
-        model="m",
-        variant={"net": net, "depth": depth},
-        seed=seed,
-        profile="quick",
-        data={},
-        recipe={},
-        iterations=3,
-        precision="fp32",
-        device="cpu",
-        threads=1,
-        metrics={"loss": loss},
-        series={"loss": {"x": x, "y": [3.0, 2.0, loss]}},
-        provenance={},
-    )
+    curve = {"x": [0.0, 1.0, 2.0], "y": [3.0, 2.0, loss]}
+    variant = {"net": net, "depth": depth}
+    return made_record(variant, seed, metrics={"loss": loss}, series={"loss": curve})
 
 
 RECORDS = [

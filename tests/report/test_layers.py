@@ -6,32 +6,17 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from made_records import made_record
 from replab.report import layers
 from replab.runs.record import Record
 
 mpl.use("Agg")
 
 
-def record(seed, *, iterations=3, metrics=None, series=None, **variant) -> Record:
-    return Record(
-        id="0" * 16,
-        paper="p",
-        experiment="e",
-        version=1,
-        model="m",
-        variant=variant,
-        seed=seed,
-        profile="quick",
-        data={},
-        recipe={},
-        iterations=iterations,
-        precision="fp32",
-        device="cpu",
-        threads=1,
-        metrics=metrics or {},
-        series={name: {"x": [1.0, 2.0, 3.0], "y": list(y)} for name, y in (series or {}).items()},
-        provenance={},
-    )
+def record(seed, *, series=None, **options) -> Record:
+    kept = {key: options.pop(key) for key in ("iterations", "metrics") if key in options}
+    curves = {name: {"x": [1.0, 2.0, 3.0], "y": list(y)} for name, y in (series or {}).items()}
+    return made_record(options, seed, series=curves, **kept)
 
 
 @pytest.fixture(autouse=True)

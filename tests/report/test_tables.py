@@ -2,9 +2,9 @@
 
 import pytest
 
+from made_records import made_record
 from replab.claims.ledger import Entry
 from replab.report import tables, text
-from replab.runs.record import Record
 
 
 def entry(**changes) -> Entry:
@@ -119,25 +119,7 @@ def test_orderings_have_no_unit():
 
 
 def measured(net, depth, seed, error):
-    return Record(
-        id="0" * 16,
-        paper="p",
-        experiment="e",
-        version=1,
-        model="m",
-        variant={"net": net, "depth": depth},
-        seed=seed,
-        profile="paper",
-        data={},
-        recipe={},
-        iterations=1,
-        precision="fp32",
-        device="cpu",
-        threads=1,
-        metrics={"test_error": error},
-        series={},
-        provenance={},
-    )
+    return made_record({"net": net, "depth": depth}, seed, metrics={"test_error": error})
 
 
 def test_spread_over_seeds_beside_the_print():

@@ -1,13 +1,11 @@
 """Batches from files: functions of seed and iteration, whoever makes them and from wherever."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import tiny_imagenet as tiny
 from replab.datasets import image_files, imagenet
 from replab.errors import UserError
 from replab.training.image_folders import (
@@ -17,12 +15,6 @@ from replab.training.image_folders import (
     Augmentation,
     FolderBatches,
 )
-
-_spec = importlib.util.spec_from_file_location(
-    "replab_tiny_imagenet", Path(__file__).parents[1] / "tiny_imagenet.py"
-)
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
 
 SMALL = Augmentation(short_sides=(36, 48), px=32)
 
