@@ -96,3 +96,27 @@ def test_figures_are_kept_only_where_asked_and_equal_data_give_equal_files(tmp_p
         else:
             assert not any(tmp_path.iterdir())
     assert contents[0] == contents[1]
+
+
+def test_pairs_along_one_key():
+    records = [
+        made_record(
+            {"net": net, "format": kind},
+            seed,
+            metrics={"loss": base + shift},
+            series={"loss": {"x": [1.0, 2.0], "y": [base, base + shift]}},
+        )
+        for net, base in (("a", 1.0), ("b", 2.0))
+        for kind, shift in (("half", 0.25), ("full", 0.0))
+        for seed in (1, 0)
+    ]
+    choice = {"axis": "format", "plus": "half", "minus": "full", "label": "net {net}"}
+    gaps = figures.pairs(records, **choice)
+    assert list(gaps) == ["net a", "net b"]
+    assert [[r.seed for r in side] for side in gaps["net b"]] == [[0, 1], [0, 1]]
+    (axis,) = figures.paired_along(records, **choice, metric="loss", xlabel="nats").axes
+    seeds = next(line for line in axis.lines if line.get_marker() == "o")
+    assert np.allclose(seeds.get_xdata(), [0.25, 0.25])
+    (axis,) = figures.paired_over_time(records, **choice, series="loss", ylabel="nats").axes
+    assert np.allclose(axis.lines[0].get_ydata(), [0, 0.25])
+    assert axis.get_ylabel() == "nats"

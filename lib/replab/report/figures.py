@@ -206,27 +206,50 @@ def paired_gaps(
     return figure
 
 
+def pairs(
+    records: Sequence[Record], *, axis: str, plus: str, minus: str, label: str
+) -> dict[str, tuple[list[Record], list[Record]]]:
+    """Records of two values of one key of the variants, for `paired_gaps` and `gap_over_time`.
+
+    Args:
+        axis: the key whose values `plus` and `minus` are compared.
+        label: of a pair, with the other keys of the variants in braces.
+    """
+    gaps: dict[str, tuple[list[Record], list[Record]]] = {}
+    for record in sorted(records, key=lambda r: r.seed):
+        pair = gaps.setdefault(label.format(**record.variant), ([], []))
+        pair[[plus, minus].index(str(record.variant[axis]))].append(record)
+    return gaps
+
+
 def paired_along(
     records: Sequence[Record],
     *,
     axis: str,
     plus: str,
     minus: str,
-    metric: str,
     label: str,
+    metric: str,
     xlabel: str,
 ) -> Any:
-    """`paired_gaps` between two values of one key of the variants, a row for each of the rest.
-
-    Args:
-        axis: the key whose values `plus` and `minus` are compared.
-        label: of a row, with keys of the variants in braces.
-    """
-    gaps: dict[str, tuple[list[Record], list[Record]]] = {}
-    for record in sorted(records, key=lambda r: r.seed):
-        pair = gaps.setdefault(label.format(**record.variant), ([], []))
-        pair[[plus, minus].index(str(record.variant[axis]))].append(record)
+    """`paired_gaps` between two values of one key of the variants; see `pairs`."""
+    gaps = pairs(records, axis=axis, plus=plus, minus=minus, label=label)
     return paired_gaps(gaps, metric, xlabel=xlabel)
+
+
+def paired_over_time(
+    records: Sequence[Record],
+    *,
+    axis: str,
+    plus: str,
+    minus: str,
+    label: str,
+    series: str,
+    ylabel: str,
+) -> Any:
+    """`gap_over_time` between two values of one key of the variants; see `pairs`."""
+    gaps = pairs(records, axis=axis, plus=plus, minus=minus, label=label)
+    return gap_over_time(gaps, series, ylabel=ylabel)
 
 
 def gap_over_time(
