@@ -176,7 +176,7 @@ class Session:
                     name,
                     str(len(runs)),
                     ", ".join(sorted({r.data["name"] for r in runs if r.data["name"]})) or "none",
-                    ", ".join(sorted({f"{r.device}, {r.precision}" for r in runs})),
+                    "; ".join(sorted({_how(r) for r in runs})),
                     "; ".join(sorted({r.provenance["gpu"] or r.provenance["cpu"] for r in runs})),
                     ", ".join(sorted({r.provenance["versions"].get("torch", "–") for r in runs})),
                     f"{seconds:.0f} s",
@@ -199,6 +199,12 @@ class Session:
         if self.ledger.select(scaled=True):
             lines.append(f"scaled claims: {text.counts_line(self.ledger.counts(scaled=True))}")
         return "\n".join(lines)
+
+
+def _how(record: Record) -> str:
+    """Device, number format and engine of a run; records of old have no engine."""
+    engine = str(record.provenance.get("engine", ""))
+    return ", ".join(filter(None, (record.device, record.precision, engine)))
 
 
 def _display(table: str) -> "Markdown":
