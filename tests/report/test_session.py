@@ -53,7 +53,7 @@ def test_draw_says_what_is_missing(session, tmp_path, monkeypatch):
     session.draw("picture", figure, "large")
     (line,) = shown
     assert line.data == (
-        "*Not run in profile `quick`. It takes a cluster: "
+        "*picture: not run in profile `quick`. It takes a cluster: "
         "`nox -s replicate -- mini --profile paper`*"
     )
     assert not (tmp_path / "figures").exists()

@@ -97,7 +97,7 @@ class Session:
         except UserError:
             from IPython.display import display
 
-            display(_display(self._absent(experiments)))
+            display(_display(self._absent(name, experiments)))
             return
         style.save(figure(records, **options), name)
 
@@ -112,7 +112,7 @@ class Session:
         try:
             records = self.first(*experiments)
         except UserError:
-            return _display(self._absent(experiments))
+            return _display(self._absent(metric, experiments))
         prints = {c.id: c.reported for c in self.paper.claims.values()}
         return _display(tables.spread(records, metric, label, claim, prints))
 
@@ -131,7 +131,7 @@ class Session:
             if (match := re.fullmatch(expression, claim.id))
         }
 
-    def _absent(self, experiments: Sequence[str]) -> str:
+    def _absent(self, what: str, experiments: Sequence[str]) -> str:
         """What some experiments need that this profile has not run, and the cheapest that has."""
         known = self.paper.replication.experiments
         for profile in PROFILES:
@@ -139,10 +139,10 @@ class Session:
                 if profile in known[name].plans:
                     needs = known[name].needs.get(profile, "nothing more")
                     return (
-                        f"*Not run in profile `{self.profile}`. It takes {needs}: "
+                        f"*{what}: not run in profile `{self.profile}`. It takes {needs}: "
                         f"`nox -s replicate -- {self.paper.name} --profile {profile}`*"
                     )
-        return f"*Not run in profile `{self.profile}`.*"
+        return f"*{what}: not run in profile `{self.profile}`.*"
 
     def table(self, *globs: str) -> "Markdown":
         """The attempted claims whose ids fit one of the globs, as a table."""
