@@ -163,14 +163,26 @@ def test_responses_in_order_and_sorted():
     records = [
         record(0, net="plain", depth=8, series={"response_std": (1.0, 3.0, 2.0)}),
         record(1, net="plain", depth=8, series={"response_std": (5.0, 1.0, 4.0)}),
-        record(0, net="resnet", depth=8, series={"response_std": (0.5, 0.25, 0.75)}),
+        record(0, net="resnet", depth=8, series={"response_std": (1.5, 1.25, 1.75)}),
     ]
     figure = layers.responses(records, label="{net}-{depth}", dashed={"net": "plain"})
     ordered, by_size = figure.axes
-    assert drawn(ordered) == [[3, 2, 3], [0.5, 0.25, 0.75]]
+    assert drawn(ordered) == [[3, 2, 3], [1.5, 1.25, 1.75]]
     # Each seed is sorted by itself.
-    assert drawn(by_size) == [[4, 3, 1], [0.75, 0.5, 0.25]]
+    assert drawn(by_size) == [[4, 3, 1], [1.75, 1.5, 1.25]]
     assert [line.get_linestyle() for line in ordered.lines] == ["--", "-"]
     labels = [t.get_text() for t in ordered.get_legend().get_texts()]
     assert labels == ["plain-8 (n = 2)", "ResNet-8 (n = 1)"]
     assert ordered.get_ylim()[0] == 0
+    # The same depth in both forms: one colour, told apart by the dashes.
+    assert len({line.get_color() for line in ordered.lines}) == 1
+
+
+def test_responses_that_differ_much_get_a_logarithmic_axis():
+    records = [
+        record(0, net="plain", depth=8, series={"response_std": (20.0, 3.0, 2.0)}),
+        record(0, net="resnet", depth=20, series={"response_std": (0.5, 0.25, 0.75)}),
+    ]
+    ordered, by_size = layers.responses(records, label="{net}-{depth}").axes
+    assert ordered.get_yscale() == by_size.get_yscale() == "log"
+    assert len({line.get_color() for line in ordered.lines}) == 2

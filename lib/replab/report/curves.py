@@ -60,7 +60,7 @@ def errors(
                 axis.plot([last / 10**power], [printed[net]], "D", markersize=7, **place)
         axis.set(title=(titles or {}).get(name, name), xlabel=f"iteration (1e{power})")
         axis.set_xlim(0, last / 10**power)
-        axis.legend(loc="upper right")
+        axis.legend(loc="best")
     for axis in axes:
         axis.set_ylim(0, 5 * math.ceil(max(tops) / 5))
         axis.grid(axis="y", color="#DDDDDD", linewidth=0.6)

@@ -274,7 +274,7 @@ def responses(
     """Standard deviations of layer responses as in Fig. 7 of He et al. 2016.
 
     Above in the order of the layers, below each net's sorted from the largest down; mean over
-    seeds, band from least to most.
+    seeds, band from least to most. The axis is logarithmic where the sizes differ much.
 
     Args:
         label: of a net, as in `nets`.
@@ -282,12 +282,20 @@ def responses(
         series: of the records; `x` the layers, counted from 1, `y` the standard deviations.
     """
     marked = dashed.items() if dashed else None
+    groups = nets(records, label)
     figure, axes = style.subplots(2, 1, width=7.0, height=5.6)
     sortings = (("layer, in the order of the network", False), ("layer, sorted by size", True))
+    colours: dict[tuple[Any, ...], str] = {}
+    sizes: list[float] = []
     for axis, (xlabel, descending) in zip(axes, sortings, strict=True):
-        for colour, (name, runs) in zip(COLOURS, nets(records, label).items(), strict=False):
+        for name, runs in groups.items():
+            variant = runs[0].variant
             y = np.array([r.series[series]["y"] for r in runs])
-            dash = marked is not None and marked <= runs[0].variant.items()
+            sizes += [y.min(), y.max()]
+            dash = marked is not None and marked <= variant.items()
+            # Nets that differ in the dashes alone share a colour.
+            rest = tuple(value for key, value in variant.items() if key not in (dashed or {}))
+            colour = colours.setdefault(rest, COLOURS[len(colours) % len(COLOURS)])
             if descending:
                 y = -np.sort(-y, axis=1)
             x = np.arange(1, y.shape[1] + 1)
@@ -301,7 +309,21 @@ def responses(
                 label=f"{name} (n = {len(runs)})",
             )
         axis.set(xlabel=xlabel, ylabel="standard deviation of response")
-        axis.set_ylim(bottom=0)
         axis.set_xlim(left=0)
+    for axis in axes:
+        _scale_responses(axis, min(sizes), max(sizes))
     axes[0].legend(loc="upper right")
     return figure
+
+
+def _scale_responses(axis: Any, least: float, greatest: float) -> None:
+    """From zero as in the paper, unless one net would press the others onto the axis."""
+    from matplotlib.ticker import FormatStrFormatter, NullFormatter
+
+    if least <= 0 or greatest < 8 * least:
+        axis.set_ylim(bottom=0)
+        return
+    axis.set_yscale("log", base=2)
+    axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.grid(axis="y", color="#DDDDDD", linewidth=0.6)
