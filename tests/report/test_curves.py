@@ -49,17 +49,17 @@ def test_thin_training_and_bold_test_side_by_side():
     assert plain.get_xlim() == (0, 6.4)
     assert plain.get_ylim() == residual.get_ylim()
     assert plain.get_ylim()[0] == 0
-    assert len(plain.lines) == 4
-    thin, bold = residual.lines[:2]
+    # A net has its training error, both seeds of its test error, and their mean.
+    assert len(plain.lines) == 8
+    thin, *seeds, bold = residual.lines[:4]
     assert thin.get_linewidth() < bold.get_linewidth()
     # Means over both seeds.
     np.testing.assert_allclose(bold.get_xydata(), [[3.2, 30.5], [6.4, 8.5]])
     assert thin.get_ydata()[-1] == pytest.approx(6.5)
     labels = [t.get_text() for t in plain.get_legend().get_texts()]
     assert labels == ["plain-20 (n = 2)", "plain-56 (n = 2)"]
-    # The band holds every seed.
-    (band,) = residual.collections
-    assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(8.0)
+    assert [line.get_ydata()[-1] for line in seeds] == [8.0, 9.0]
+    assert all(thin.get_linewidth() < line.get_linewidth() < 2.4 for line in seeds)
     # The paper's number stands at the end of its own net's line, and nowhere else.
     (mark,) = [line for line in residual.lines if line.get_marker() == "D"]
     np.testing.assert_allclose(mark.get_xydata(), [[6.4, 6.97]])
@@ -77,7 +77,7 @@ def test_without_prints_the_key_names_two_things():
     (key,) = curves.errors(RECORDS).legends
     assert [t.get_text() for t in key.get_texts()] == [
         "training error",
-        "test error, band: all seeds",
+        "test error (faint: each seed)",
     ]
 
 

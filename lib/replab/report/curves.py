@@ -25,7 +25,7 @@ def errors(
 ) -> Any:
     """Error against iterations: thin in training, bold on test images (He et al. 2016, Fig. 6).
 
-    Lines are means over seeds, bands run from the least to the greatest. The axis begins at 0 and
+    Lines are means over seeds; faint ones are single seeds. The axis begins at 0 and
     ends where the training error is after a twentieth of the iterations, so that the start does
     not squeeze all that follows.
 
@@ -50,9 +50,8 @@ def errors(
             tops.append(np.interp(last / 20, x, train.mean(0)))
             axis.plot(x / 10**power, train.mean(0), color=colour, linewidth=0.9, alpha=0.8)
             x, test = _seeds(runs, "test_error")
-            axis.fill_between(
-                x / 10**power, test.min(0), test.max(0), color=colour, alpha=0.2, linewidth=0
-            )
+            # Each seed by itself: one that does not learn would hide in a band.
+            axis.plot(x / 10**power, test.T, color=colour, linewidth=1.6, alpha=0.3)
             shown = f"{net} (n = {len(runs)})"
             axis.plot(x / 10**power, test.mean(0), color=colour, linewidth=2.4, label=shown)
             if printed and net in printed:
@@ -84,7 +83,7 @@ def _key(printed: bool, printed_label: str) -> list[Any]:
     grey = "#555555"
     key = [
         Line2D([], [], color=grey, linewidth=0.9, label="training error"),
-        Line2D([], [], color=grey, linewidth=2.4, label="test error, band: all seeds"),
+        Line2D([], [], color=grey, linewidth=2.4, label="test error (faint: each seed)"),
     ]
     if printed:
         mark: dict[str, Any] = {"marker": "D", "linestyle": "", "markerfacecolor": "none"}
