@@ -373,3 +373,16 @@ def test_error_rates_of_the_sign_rule():
     three_errors = 3 * math.sqrt(0.025 * 0.975 / 2000)
     assert verdicts.count(REPRODUCED) / 2000 == pytest.approx(0.025, abs=three_errors)
     assert verdicts.count(NOT_REPRODUCED) / 2000 == pytest.approx(0.025, abs=three_errors)
+
+
+@pytest.mark.parametrize(
+    ("measures", "suffixes"),
+    [
+        (["e[n={}].loss"], [""]),
+        (["e[n={}].loss", "e[n={}].error"], [" loss", " error"]),
+        (["e[n={},d=20].std", "e[n={},d=56].std"], [" d=20", " d=56"]),
+        (["e[n={}].std", "f[n={}].std"], [" e", " f"]),
+    ],
+)
+def test_several_measures_are_told_apart_in_few_words(measures, suffixes):
+    assert [orders._suffix(m, measures) for m in measures] == suffixes

@@ -239,12 +239,23 @@ def _mean(values: BySeed) -> float:
 
 
 def _suffix(measure: str, measures: Sequence[str]) -> str:
-    """What tells a measure from the others: its metric, or all of it where that is the same."""
+    """What tells a measure from the others: its metric, or else the parts not shared by all."""
     if len(measures) == 1:
         return ""
     metrics = [text.partition("].")[2] for text in measures]
     mine = measure.partition("].")[2]
-    return f" {mine}" if metrics.count(mine) == 1 else f" {measure}"
+    if metrics.count(mine) == 1:
+        return f" {mine}"
+    shared = set.intersection(*(set(_parts(text)) for text in measures))
+    own = [part for part in _parts(measure) if part not in shared]
+    return f" {','.join(own) or measure}"
+
+
+def _parts(measure: str) -> list[str]:
+    """`experiment`, each `key=value`, and `metric` of a selector."""
+    experiment, _, rest = measure.partition("[")
+    variant, _, metric = rest.partition("].")
+    return [experiment, *variant.split(","), metric]
 
 
 def _in_words(steps: Sequence[_Step]) -> str:
