@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replab.claims import selectors, statistics
+from replab.claims import orders, selectors, statistics
 from replab.claims.paper_file import Gap, Ordering, Tolerance, Trend
 from replab.claims.schema import Claim
 from replab.claims.verdicts import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, decide
