@@ -82,7 +82,7 @@ class TestUserErrors:
             (["replicate", "mini", "-p", "shift"], ["-p shift", "name=value"]),
             (["replicate", "mini", "--seeds", "x"], ["--seeds x", "3-5"]),
             (["replicate", "mini", "--only", "zzz"], ["no runs that fit 'zzz'"]),
-            (["replicate", "mini", "--profile", "paper"], ["has no runs"]),
+            (["replicate", "mini", "--profile", "standin"], ["has no runs"]),
             (["run", "mini", "nope"], ["no experiment 'nope'", "add, noisy"]),
             (["run", "mini", "noisy"], ["fits several variants", "level=low"]),
             (["run", "mini", "noisy", "--variant", "level=no"], ["fits no variant"]),
