@@ -1,8 +1,6 @@
 """What a campaign will cost, from a few steps of its largest run, before it starts."""
 
-import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +10,7 @@ from pathlib import Path
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder
 from replab.runs import executors
+from replab.runs.execution import use_threads
 from replab.runs.executors import Placement
 from replab.runs.experiment import (
     Cost,
@@ -124,11 +123,7 @@ def _probe_on_each_worker(spec: RunSpec, placement: Placement, store: Store) -> 
 def _probe(spec: RunSpec, folder: str, threads: int, compiled: bool) -> Cost:
     experiment: Experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     assert experiment.probe is not None
-    if "torch" in sys.modules:
-        import torch
-
-        torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    use_threads(threads)
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as workspace:
         return experiment.probe(
             RunContext(

@@ -73,7 +73,7 @@ def _compute(spec: RunSpec, store: Store, device: str, threads: int, compiled: b
         progress=note,
         compiled=compiled,
     )
-    _use_threads(threads)
+    use_threads(threads)
     try:
         result = experiment.function(context)
         provenance = clock.watch.provenance(
@@ -111,7 +111,8 @@ class _Clock:
             write_json(self._path, round(self.watch.elapsed(), 1))
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
+    """Let torch use so many threads in this process, now or once it is imported."""
     # Counting experiments need no torch threads, and importing torch takes seconds.
     if "torch" in sys.modules:
         import torch
