@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from replab.errors import UserError
-from replab.models import resnet, resnet_cifar, vgg
+from replab.models import hrnet, pose_resnet, resnet, resnet_cifar, vgg
 from replab.models.loading import load
 
 __all__ = ["create", "load", "names"]
@@ -21,11 +21,16 @@ FAMILIES = (
     "resnet{18,34,50,101,152}",
     "plain{18,34}",
     "vgg{16,19}",
+    "pose_hrnet_w{C}",
+    "pose_resnet{50,101,152}",
 )
 
 
 def names() -> list[str]:
-    """The nets that the papers name; the CIFAR families have every other depth 6n + 2 as well."""
+    """The nets that the papers name.
+
+    The CIFAR families have every other depth 6n + 2 as well, HRNet every other width.
+    """
     return [
         *(f"cifar_resnet{depth}" for depth in (20, 32, 44, 56, 110, 1202)),
         *(f"cifar_plain{depth}" for depth in (20, 32, 44, 56, 110)),
@@ -34,6 +39,9 @@ def names() -> list[str]:
         "plain34",
         "vgg16",
         "vgg19",
+        "pose_hrnet_w32",
+        "pose_hrnet_w48",
+        *(f"pose_resnet{depth}" for depth in (50, 101, 152)),
     ]
 
 
@@ -44,7 +52,11 @@ def create(name: str, **options: Any) -> nn.Module:
     options: `cifar_resnet{6n+2}` (shortcut="A"|"B", num_classes, in_channels, norm="batch"|"none",
     activation="relu"|"sigmoid"|"tanh", init="he"|"xavier"|"constant"), `cifar_plain{6n+2}` (the
     same without shortcut), `resnet{18,34}` (shortcut="A"|"B"|"C"), `resnet{50,101,152}` (also
-    stride_on="3x3"|"1x1"), `plain{18,34}` and `vgg{16,19}` (num_classes, in_channels).
+    stride_on="3x3"|"1x1"), `plain{18,34}` and `vgg{16,19}` (num_classes, in_channels). For heat
+    maps: `pose_hrnet_w{C}` of any width C (num_joints, exchange="all"|"across"|"end",
+    head="1x"|"2x"|"4x"|"8x"|"each", branches="gradual"|"four", and for smaller nets stem,
+    bottlenecks, modules, blocks), `pose_resnet{50,101,152}` (num_joints, deconv_layers=1..3,
+    deconv_kernel=2..4).
 
     Raises:
         UserError: no such name, no such option, or no such value of an option.
@@ -68,6 +80,7 @@ def create(name: str, **options: Any) -> nn.Module:
 def _builder(name: str) -> Callable[..., nn.Module]:
     match = re.fullmatch(r"([a-z_]+?)([1-9][0-9]*)", name)
     if match:
+        # HRNet's number is its width, the others' their depth.
         family, depth = match[1], int(match[2])
         if family == "cifar_resnet":
             return functools.partial(resnet_cifar.cifar_resnet, depth)
@@ -81,6 +94,10 @@ def _builder(name: str) -> Callable[..., nn.Module]:
             return functools.partial(resnet.plain, depth)
         if family == "vgg" and depth in vgg.CONVOLUTIONS:
             return functools.partial(vgg.vgg, depth)
+        if family == "pose_hrnet_w":
+            return functools.partial(hrnet.pose_hrnet, depth)
+        if family == "pose_resnet" and depth in (50, 101, 152):
+            return functools.partial(pose_resnet.pose_resnet, depth)
     near = difflib.get_close_matches(name, names(), n=3, cutoff=0.0)
     raise UserError(
         f"unknown model {name!r}; the families are {' '.join(FAMILIES)}, "

@@ -13,9 +13,11 @@ from replab import models
 
 IMAGENET_INPUT = (3, 224, 224)
 CIFAR_INPUT = (3, 32, 32)
+POSE_INPUT = (3, 256, 192)
 
 # He et al. 2016, Table 1 (last row; the plain nets share its 18- and 34-layer columns) and
-# section 4.1 for VGG, in 10^9 multiply-adds.
+# section 4.1 for VGG, in 10^9 multiply-adds. Sun et al. 2019, Table 1, for the pose nets at
+# 256×192, in 2^30 multiply-adds of their convention.
 _GFLOPS_PAPER = {
     "resnet18": 1.8,
     "plain18": 1.8,
@@ -26,6 +28,11 @@ _GFLOPS_PAPER = {
     "resnet152": 11.3,
     "vgg16": 15.3,
     "vgg19": 19.6,
+    "pose_hrnet_w32": 7.1,
+    "pose_hrnet_w48": 14.6,
+    "pose_resnet50": 8.9,
+    "pose_resnet101": 12.4,
+    "pose_resnet152": 15.7,
 }
 
 
@@ -54,6 +61,11 @@ class Macs:
     def total_paper(self) -> int:
         """Convolutions in the pose papers' convention, and linear layers."""
         return self.conv_paper + self.linear
+
+    @property
+    def gflops_paper(self) -> float:
+        """`total_paper` in 2^30, the "GFLOPs" that the pose papers print."""
+        return self.total_paper / 2**30
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -129,7 +141,22 @@ def _variants(name: str) -> list[dict[str, Any]]:
         return [{}, {"shortcut": "A"}]
     if name in ("resnet50", "resnet101", "resnet152"):
         return [{}, {"stride_on": "1x1"}]
+    if name == "pose_hrnet_w32":
+        return [{}, {"exchange": "across"}, {"exchange": "end"}, {"branches": "four"}]
+    if name == "pose_resnet50":
+        return [{}, {"deconv_layers": 2}, {"deconv_kernel": 2}, {"deconv_kernel": 3}]
     return [{}]
+
+
+def _input_of(name: str) -> tuple[int, int, int]:
+    if name.startswith("pose_"):
+        return POSE_INPUT
+    return CIFAR_INPUT if name.startswith("cifar_") else IMAGENET_INPUT
+
+
+def _printed(name: str, options: dict[str, Any]) -> float | None:
+    # The pose papers print the default form alone; the forms of He et al. share one number.
+    return None if name.startswith("pose_") and options else _GFLOPS_PAPER.get(name)
 
 
 def catalogue(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
@@ -140,15 +167,16 @@ def catalogue(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
 
     Returns:
         One dictionary a form: `name`, `options` (those that differ from `create`'s defaults),
-        `params`, `macs` (conv + linear of one image), `gflops_paper` (10^9 multiply-adds as the
-        paper prints them for the net of that name, else None) and `input` ([C, H, W]).
+        `params`, `macs` (conv + linear of one image), `gflops_paper` (as the paper prints it for
+        the net of that name, else None: 10^9 multiply-adds, of pose nets `Macs.gflops_paper`) and
+        `input` ([C, H, W]).
 
     Raises:
         UserError: no such name.
     """
     rows: list[dict[str, Any]] = []
     for name in models.names() if names is None else names:
-        shape = CIFAR_INPUT if name.startswith("cifar_") else IMAGENET_INPUT
+        shape = _input_of(name)
         for options in _variants(name):
             with torch.device("meta"):
                 model = models.create(name, **options)
@@ -158,7 +186,7 @@ def catalogue(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
                     "options": options,
                     "params": count_parameters(model),
                     "macs": count_macs(model, shape).total,
-                    "gflops_paper": _GFLOPS_PAPER.get(name),
+                    "gflops_paper": _printed(name, options),
                     "input": list(shape),
                 }
             )

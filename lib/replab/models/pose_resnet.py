@@ -1,0 +1,118 @@
+"""SimpleBaseline (Xiao et al., ECCV 2018): a ResNet and a few transposed convolutions.
+
+The names are those of microsoft/human-pose-estimation.pytorch@49f3f44, so that released weights
+load strictly. What HRNet shares with it, the first stage's blocks and the start, is here too.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from replab.errors import UserError
+from replab.models.resnet import IMAGENET_BLOCKS
+from replab.models.resnet_blocks import Bottleneck, check_count
+
+# Kernel of a transposed convolution of stride 2: padding and output padding that make the map
+# exactly twice as large.
+DECONV_PADDING: dict[int, tuple[int, int]] = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
+DECONV_CHANNELS = 256
+
+
+@torch.no_grad()
+def pose_normal(model: nn.Module) -> None:
+    """Draw every convolution, transposed ones too, from N(0, 0.001²), biases zero.
+
+    Batch normalisation keeps its own start (weight 1, bias 0). The draws come from torch's global
+    generator in the order of `model.modules()`; nothing is drawn on the meta device. Source:
+    init_weights of leoxiaobin/deep-high-resolution-net.pytorch@6f69e46, which both papers' nets
+    share where no ImageNet weights are given.
+    """
+    for module in model.modules():
+        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d) or module.weight.is_meta:
+            continue
+        module.weight.normal_(0.0, 0.001)
+        if module.bias is not None:
+            module.bias.zero_()
+
+
+def bottleneck_stage(count: int, channels_in: int, channels: int, stride: int) -> nn.Sequential:
+    """`count` bottlenecks with the stride on the first one's 3×3 and torchvision's names.
+
+    N×channels_in×H×W to N×(4 channels)×ceil(H / stride)×ceil(W / stride).
+    """
+    first = Bottleneck(channels_in, channels, stride, "B", "downsample", "3x3")
+    width = channels * Bottleneck.expansion
+    rest = (Bottleneck(width, channels, 1, "B", "downsample", "3x3") for _ in range(count - 1))
+    return nn.Sequential(first, *rest)
+
+
+class PoseResNet(nn.Module):
+    """Heat maps N×num_joints×(H·s)×(W·s) from images N×3×H×W, s = 2^deconv_layers / 32.
+
+    With three layers the maps are a quarter of the image in each direction. The sides should be
+    multiples of 32: others are rounded up to them first. Source: Xiao et al. 2018 section 2 and
+    Fig. 1; names of microsoft/human-pose-estimation.pytorch@49f3f44 (lib/models/pose_resnet.py).
+    """
+
+    def __init__(
+        self,
+        blocks: tuple[int, int, int, int],
+        num_joints: int,
+        deconv_layers: int,
+        deconv_kernel: int,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        self.layer1 = bottleneck_stage(blocks[0], 64, 64, 1)
+        self.layer2 = bottleneck_stage(blocks[1], 256, 128, 2)
+        self.layer3 = bottleneck_stage(blocks[2], 512, 256, 2)
+        self.layer4 = bottleneck_stage(blocks[3], 1024, 512, 2)
+        self.deconv_layers = self._deconvolutions(deconv_layers, deconv_kernel)
+        self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_joints, 1)
+        pose_normal(self)
+
+    @staticmethod
+    def _deconvolutions(count: int, kernel: int) -> nn.Sequential:
+        padding, output_padding = DECONV_PADDING[kernel]
+        layers: list[nn.Module] = []
+        channels = 2048
+        for _ in range(count):
+            deconv = nn.ConvTranspose2d(
+                channels, DECONV_CHANNELS, kernel, 2, padding, output_padding, bias=False
+            )
+            layers += [deconv, nn.BatchNorm2d(DECONV_CHANNELS), nn.ReLU()]
+            channels = DECONV_CHANNELS
+        return nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Heat maps of `x`."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.final_layer(self.deconv_layers(x))
+
+
+def _check_number(net: str, option: str, value: object, numbers: tuple[int, ...]) -> None:
+    # True equals 1, and is a mistake all the same.
+    if isinstance(value, bool) or value not in numbers:
+        known = ", ".join(str(number) for number in sorted(numbers))
+        raise UserError(f"{net}: {option}={value!r} does not exist; choose one of {known}")
+
+
+def pose_resnet(
+    depth: int, *, num_joints: int = 17, deconv_layers: int = 3, deconv_kernel: int = 4
+) -> PoseResNet:
+    """SimpleBaseline on ResNet-50, -101 or -152.
+
+    `deconv_layers` is 1, 2 or 3 (the paper's), `deconv_kernel` 2, 3 or 4 (the paper's). Source:
+    Xiao et al. 2018 Table 1 for the departures.
+
+    Raises:
+        UserError: an option has a value that does not exist.
+    """
+    net = f"pose_resnet{depth}"
+    check_count(net, "num_joints", num_joints)
+    _check_number(net, "deconv_layers", deconv_layers, (1, 2, 3))
+    _check_number(net, "deconv_kernel", deconv_kernel, tuple(DECONV_PADDING))
+    return PoseResNet(IMAGENET_BLOCKS[depth], num_joints, deconv_layers, deconv_kernel)
