@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Ground up; modules of one floor may use each other.
 FLOORS = [
     {"errors", "files", "paths", "__init__"},
-    {"models", "metrics", "datasets"},
+    {"models", "keypoints", "metrics", "datasets"},
     {"training"},
     {"runs"},
     {"claims"},
