@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
@@ -94,20 +94,8 @@ def train(context: RunContext) -> RunResult:
         evaluate=(lambda net: ready.test_error(glance)) if "evaluate_every" in recipe else None,
         compiled=context.compiled,
     )
-    loss, error = trained.history.tail(recipe["tail"])
-    metrics = {
-        "train_loss": loss,
-        "train_error": 100 * error,
-        "test_error": ready.test_error(None),
-    }
-    where, losses, errors = trained.history.smoothed(recipe["curve_points"])
-    series = {
-        "train_loss": {"x": where, "y": [round(v, 5) for v in losses]},
-        "train_error": {"x": where, "y": [round(100 * v, 4) for v in errors]},
-    }
-    if trained.history.tests:
-        done, found = zip(*trained.history.tests, strict=True)
-        series["test_error"] = {"x": list(done), "y": [round(v, 4) for v in found]}
+    metrics, series = trained.history.report(tail=recipe["tail"], points=recipe["curve_points"])
+    metrics["test_error"] = ready.test_error(None)
     if "response_images" in recipe:
         from replab.metrics.responses import response_std
 
@@ -293,13 +281,9 @@ GHOST = Experiment(
     changelog={1: "first version"},
     function=train,
     plans={
-        "paper": Plan(
-            tuple({"net": "resnet", "depth": d, "ghost_batch": 64} for d in (20, 56)),
-            seeds=(0, 1, 2, 3, 4),
-            recipe=PAPER_RECIPE,
-            data=("cifar10",),
-            split="50,000 training and 10,000 test images",
-            precision="fp32",
+        "paper": replace(
+            CIFAR.plans["paper"],
+            variants=tuple({"net": "resnet", "depth": d, "ghost_batch": 64} for d in (20, 56)),
         ),
     },
     needs={"paper": "CIFAR-10 and a GPU-day: five seeds of two nets, 64,000 iterations each"},
@@ -315,16 +299,15 @@ PRECISION = Experiment(
     changelog={1: "first version"},
     function=train,
     plans={
-        "standin": Plan(
-            tuple(
+        "standin": replace(
+            DEGRADATION.plans["quick"],
+            variants=tuple(
                 {"net": "resnet", "depth": d, "precision": p}
                 for d in (20, 56)
                 for p in ("fp32", "bf16")
             ),
             seeds=(0, 1, 2, 3, 4),
-            recipe=QUICK_RECIPE,
             data=("cifar10",),
-            split="first 20,000 training images at 16×16 px; all test images",
             precision="fp32",
         ),
     },

@@ -129,16 +129,10 @@ def train_on(images: "ImageNet", context: RunContext) -> RunResult:
     finally:
         ready.batches.close()
     errors = ready.errors(ready.val, progress=lambda share, text: context.progress(1.0, text))
-    loss, error = trained.history.tail(recipe["tail"])
-    where, losses, wrong = trained.history.smoothed(recipe["curve_points"])
-    done, tests = zip(*trained.history.tests, strict=True)
+    metrics, series = trained.history.report(tail=recipe["tail"], points=recipe["curve_points"])
     return RunResult(
-        {**errors, "train_loss": loss, "train_error": 100 * error},
-        {
-            "train_loss": {"x": where, "y": [round(v, 5) for v in losses]},
-            "train_error": {"x": where, "y": [round(100 * v, 4) for v in wrong]},
-            "test_error": {"x": list(done), "y": [round(v, 4) for v in tests]},
-        },
+        {**errors, **metrics},
+        series,
         model=ready.name,
         iterations=len(trained.history.loss),
         throughput=trained.throughput or None,

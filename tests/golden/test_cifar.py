@@ -13,6 +13,7 @@ from replab.models.counting import count_parameters
 from replab.models.loading import Checkpoint, infer_cifar, read_checkpoint
 
 from .conftest import golden_dir, need, shared_dir
+from .parity import assert_statistics
 from .weights import recipe_input, recipe_state
 
 STAGES = {"stem_conv1_bn1": "bn1", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3"}
@@ -79,17 +80,6 @@ def run(model, images):
 def close(got, expected, relative):
     expected = np.asarray(expected)
     return np.abs(np.asarray(got) - expected).max() <= relative * np.abs(expected).max()
-
-
-def assert_statistics(tensor, expected):
-    numbers = tensor.numpy()
-    limit = 1e-5 * expected["absmax"]
-    assert list(numbers.shape) == expected["shape"]
-    assert abs(numbers.mean(dtype=np.float64) - expected["mean"]) <= limit
-    assert abs(numbers.std(dtype=np.float64) - expected["std"]) <= limit
-    assert abs(np.abs(numbers).max() - expected["absmax"]) <= limit
-    probes = numbers.ravel()[np.linspace(0, numbers.size - 1, 64).astype(int)]
-    assert np.abs(probes - expected["probe64"]).max() <= limit
 
 
 def assert_parity(model, about, arrays, images):

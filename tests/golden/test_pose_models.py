@@ -13,6 +13,7 @@ from replab.models.counting import count_macs, count_parameters
 from replab.models.loading import Checkpoint
 
 from .conftest import golden_dir, need
+from .parity import assert_statistics
 from .weights import recipe_input, recipe_state
 
 # The forms that the goldens may show. No two of a net have the same number of parameters, so that
@@ -90,17 +91,6 @@ def worst(got, expected):
     expected = np.asarray(expected)
     assert got.shape == expected.shape
     return np.abs(np.asarray(got) - expected).max() / np.abs(expected).max()
-
-
-def assert_statistics(tensor, expected):
-    numbers = tensor.numpy()
-    limit = 1e-5 * expected["absmax"]
-    assert list(numbers.shape) == expected["shape"]
-    assert abs(numbers.mean(dtype=np.float64) - expected["mean"]) <= limit
-    assert abs(numbers.std(dtype=np.float64) - expected["std"]) <= limit
-    assert abs(np.abs(numbers).max() - expected["absmax"]) <= limit
-    probes = numbers.ravel()[np.linspace(0, numbers.size - 1, 64).astype(int)]
-    assert np.abs(probes - expected["probe64"]).max() <= limit
 
 
 @dataclasses.dataclass

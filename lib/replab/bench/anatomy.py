@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+
+from replab.runs import provenance
 
 # Operators of torch by what they are for; the first pattern that an operator's name holds decides.
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -118,8 +118,7 @@ def peak_memory(name: str, way: str) -> int:
             step = cifar.usual_training(name, "in-memory", stack)
         step()
         step()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return provenance.peak_memory("cpu")
 
 
 def lines(anatomy: Anatomy) -> list[str]:

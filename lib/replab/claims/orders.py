@@ -252,10 +252,10 @@ def _suffix(measure: str, measures: Sequence[str]) -> str:
 
 
 def _parts(measure: str) -> list[str]:
-    """`experiment`, each `key=value`, and `metric` of a selector."""
-    experiment, _, rest = measure.partition("[")
-    variant, _, metric = rest.partition("].")
-    return [experiment, *variant.split(","), metric]
+    """Experiment, each `key=value`, and metric of a measure, whatever its term."""
+    selector = selectors.parse(measure.format("term"))
+    variant = (f"{key}={value}" for key, value in selector.variant)
+    return [selector.experiment, *variant, selector.metric]
 
 
 def _in_words(steps: Sequence[_Step]) -> str:

@@ -222,34 +222,14 @@ def pairs(
     return gaps
 
 
-def paired_along(
-    records: Sequence[Record],
-    *,
-    axis: str,
-    plus: str,
-    minus: str,
-    label: str,
-    metric: str,
-    xlabel: str,
-) -> Any:
-    """`paired_gaps` between two values of one key of the variants; see `pairs`."""
-    gaps = pairs(records, axis=axis, plus=plus, minus=minus, label=label)
-    return paired_gaps(gaps, metric, xlabel=xlabel)
+def paired_along(records: Sequence[Record], *, metric: str, xlabel: str, **choice: str) -> Any:
+    """`paired_gaps` between two values of one key of the variants; `choice` as of `pairs`."""
+    return paired_gaps(pairs(records, **choice), metric, xlabel=xlabel)
 
 
-def paired_over_time(
-    records: Sequence[Record],
-    *,
-    axis: str,
-    plus: str,
-    minus: str,
-    label: str,
-    series: str,
-    ylabel: str,
-) -> Any:
-    """`gap_over_time` between two values of one key of the variants; see `pairs`."""
-    gaps = pairs(records, axis=axis, plus=plus, minus=minus, label=label)
-    return gap_over_time(gaps, series, ylabel=ylabel)
+def paired_over_time(records: Sequence[Record], *, series: str, ylabel: str, **choice: str) -> Any:
+    """`gap_over_time` between two values of one key of the variants; `choice` as of `pairs`."""
+    return gap_over_time(pairs(records, **choice), series, ylabel=ylabel)
 
 
 def gap_over_time(

@@ -10,13 +10,12 @@ from pathlib import Path
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder
 from replab.runs import executors
-from replab.runs.execution import use_threads
+from replab.runs.execution import make_context
 from replab.runs.executors import Placement
 from replab.runs.experiment import (
     Cost,
     Experiment,
     Replication,
-    RunContext,
     load_replication,
     require_experiment,
 )
@@ -123,19 +122,6 @@ def _probe_on_each_worker(spec: RunSpec, placement: Placement, store: Store) -> 
 def _probe(spec: RunSpec, folder: str, threads: int, compiled: bool) -> Cost:
     experiment: Experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     assert experiment.probe is not None
-    use_threads(threads)
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as workspace:
-        return experiment.probe(
-            RunContext(
-                variant=spec.variant,
-                seed=spec.seed,
-                recipe=spec.recipe,
-                data=spec.data,
-                device=executors.worker_device(),
-                precision=spec.precision,
-                threads=threads,
-                workspace=Path(workspace),
-                progress=lambda share, text: None,
-                compiled=compiled,
-            )
-        )
+        place = (executors.worker_device(), threads, compiled, Path(workspace))
+        return experiment.probe(make_context(spec, *place, lambda share, text: None))

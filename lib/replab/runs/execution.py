@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from replab.errors import CheckFailed, UserError
@@ -61,19 +62,7 @@ def _compute(spec: RunSpec, store: Store, device: str, threads: int, compiled: b
         clock.tick()
         progress(share, text)
 
-    context = RunContext(
-        variant=spec.variant,
-        seed=spec.seed,
-        recipe=spec.recipe,
-        data=spec.data,
-        device=device,
-        precision=spec.precision,
-        threads=threads,
-        workspace=workspace,
-        progress=note,
-        compiled=compiled,
-    )
-    use_threads(threads)
+    context = make_context(spec, device, threads, compiled, workspace, note)
     try:
         result = experiment.function(context)
         provenance = clock.watch.provenance(
@@ -91,6 +80,30 @@ def _compute(spec: RunSpec, store: Store, device: str, threads: int, compiled: b
         raise RunFailed(
             f"{spec.paper}: {spec.label} failed: {reason}; the traceback is in {log}"
         ) from error
+
+
+def make_context(
+    spec: RunSpec,
+    device: str,
+    threads: int,
+    compiled: bool,
+    workspace: Path,
+    progress: Callable[[float, str], None],
+) -> RunContext:
+    """What an experiment's function is given for a run; this process then uses its threads."""
+    _use_threads(threads)
+    return RunContext(
+        variant=spec.variant,
+        seed=spec.seed,
+        recipe=spec.recipe,
+        data=spec.data,
+        device=device,
+        precision=spec.precision,
+        threads=threads,
+        workspace=workspace,
+        progress=progress,
+        compiled=compiled,
+    )
 
 
 class _Clock:
@@ -111,8 +124,7 @@ class _Clock:
             write_json(self._path, round(self.watch.elapsed(), 1))
 
 
-def use_threads(threads: int) -> None:
-    """Let torch use so many threads in this process, now or once it is imported."""
+def _use_threads(threads: int) -> None:
     # Counting experiments need no torch threads, and importing torch takes seconds.
     if "torch" in sys.modules:
         import torch

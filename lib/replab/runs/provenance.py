@@ -67,7 +67,7 @@ class Stopwatch:
             gpu=_gpu_name(device),
             started=self.started,
             wall_s=round(self.elapsed(), 3),
-            peak_mem_bytes=_peak_memory(device),
+            peak_mem_bytes=peak_memory(device),
             throughput=None if throughput is None else round(throughput, 1),
             engine=engine,
         )
@@ -112,7 +112,8 @@ def _gpu_name(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
-def _peak_memory(device: str) -> int:
+def peak_memory(device: str) -> int:
+    """Bytes: largest resident memory of this process, or of the GPU where one is used."""
     if device.startswith("cuda"):
         import torch
 

@@ -39,6 +39,30 @@ class History:
         error = [mean(self.error[s : s + length]) for s in starts]
         return middle, loss, error
 
+    def report(
+        self, *, tail: float, points: int
+    ) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
+        """Metrics and curves of the training for its record: losses in nats, errors in percent.
+
+        Args:
+            tail: share of the iterations, the last ones, that the metrics are means of.
+            points: about as many as the training curves have.
+
+        Returns:
+            `train_loss` and `train_error`, and the series of the same names; also the series
+            `test_error` where there were evaluations.
+        """
+        loss, error = self.tail(tail)
+        where, losses, errors = self.smoothed(points)
+        series: dict[str, dict[str, list[float]]] = {
+            "train_loss": {"x": where, "y": [round(v, 5) for v in losses]},
+            "train_error": {"x": where, "y": [round(100 * v, 4) for v in errors]},
+        }
+        if self.tests:
+            done, found = zip(*self.tests, strict=True)
+            series["test_error"] = {"x": list(done), "y": [round(v, 4) for v in found]}
+        return {"train_loss": loss, "train_error": 100 * error}, series
+
 
 def mean(values: Sequence[float]) -> float:
     """Mean of some numbers, summed without loss."""
