@@ -10,7 +10,8 @@ import torch
 from replab.files import sha256_file
 from replab.models import create, load
 from replab.models.counting import count_parameters
-from replab.models.loading import Checkpoint, infer_cifar, read_checkpoint
+from replab.models.identification import infer_cifar
+from replab.models.loading import Checkpoint, read_checkpoint
 
 from .conftest import golden_dir, need, shared_dir
 from .parity import assert_statistics

@@ -14,7 +14,8 @@ from replab.datasets import cifar10
 from replab.datasets.weights import CHECKPOINTS
 from replab.errors import MissingData, UserError
 from replab.files import sha256_file
-from replab.metrics.cifar import DEFAULT_PREPROCESSING, prepare, score_checkpoint
+from replab.metrics.cifar import prepare, score_checkpoint
+from replab.models.identification import RGB_IMAGENET
 from replab.models.loading import save
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +106,7 @@ def test_without_metadata(images, tmp_path, shortcut):
     assert 20 < score.error < 50
     assert score.n == 50
     assert score.model.startswith(f"cifar_resnet8 (shortcut={shortcut}, ")
-    assert score.preprocessing == dict(DEFAULT_PREPROCESSING)
+    assert score.preprocessing == dict(RGB_IMAGENET)
     assert told == [(1.0, "50 images")]
     assert json.loads(json.dumps(score.as_dict())) == score.as_dict()
     assert set(score.as_dict()) == {"error", "n", "model", "preprocessing"}
@@ -236,7 +237,7 @@ def test_files_that_are_no_cifar_checkpoint(images, tmp_path):
             path.write_bytes(content)
         assert message in one_line(path, lambda: score_checkpoint(path, images, np.zeros(50)))
     torch.save({"weight": torch.ones(3)}, path)
-    assert "of no CIFAR net" in one_line(
+    assert "of no network" in one_line(
         path, lambda: score_checkpoint(path, images, np.zeros(50))
     )
     state = net().state_dict()

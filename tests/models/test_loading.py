@@ -13,7 +13,8 @@ from torch import nn
 
 from replab import models
 from replab.errors import UserError
-from replab.models.loading import Checkpoint, infer_cifar, read_checkpoint, save
+from replab.models.identification import infer_cifar
+from replab.models.loading import Checkpoint, read_checkpoint, save
 
 
 def net(seed=0, name="cifar_resnet8", **options):
@@ -226,15 +227,15 @@ def test_any_mutation_is_named_and_nothing_is_loaded(name, other, mutation):
     assert equal(model.state_dict(), before)
 
 
-def test_long_lists_are_counted(tmp_path):
+def test_long_lists_name_the_parts_of_the_net(tmp_path):
     path = tmp_path / "w.pth"
     torch.save(net(name="cifar_resnet14").state_dict(), path)
     with pytest.raises(UserError) as error:
         models.load(net(num_classes=5), path)
     message = message_of(error)
     # A block has twelve entries; three stages have one block too many.
-    assert "36 unexpected: layer1.1.conv1.weight, " in message
-    assert "and 28 more" in message
+    assert "36 unexpected: layer1.* (12), layer2.* (12), layer3.* (12);" in message
+    assert "made for (cifar_resnet14, by its tensors)" in message
     assert (
         "2 of another shape: linear.weight (10×64, not 5×64), linear.bias (10, not 5)" in message
     )

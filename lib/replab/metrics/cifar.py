@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,12 @@ import torch
 from replab import models
 from replab.errors import UserError
 from replab.metrics.classification import predict, top_k_error
+from replab.models import identification
 from replab.models.folding import fold_batch_norm
-from replab.models.loading import Checkpoint, infer_cifar, read_checkpoint
+from replab.models.identification import Identity
+from replab.models.loading import Checkpoint, read_checkpoint
 
 BATCH = 250
-# What published CIFAR-10 checkpoints without metadata expect (akamaster/pytorch_resnet_cifar10
-# @d5489e8, trainer.py): channel means of ImageNet, not the paper's mean image.
-DEFAULT_PREPROCESSING: Mapping[str, Any] = MappingProxyType(
-    {"colour": "RGB", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-)
 
 
 @dataclass(frozen=True)
@@ -43,41 +39,18 @@ class Score:
         return asdict(self)
 
 
-def identify(checkpoint: Checkpoint, path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Name, options and preprocessing of a checkpoint's network.
-
-    From its metadata if it has them (our own weights do); else depth and shortcut from the
-    blocks, a residual net, and the preprocessing of the published checkpoints.
+def identify(checkpoint: Checkpoint, path: Path) -> Identity:
+    """The network of a checkpoint and its preprocessing, as `models.identification` tells them.
 
     Raises:
         UserError: it is no CIFAR network, or its metadata are malformed.
     """
-    about: dict[str, Any] = {}
-    for field, (kind, words) in _FIELDS.items():
-        value = checkpoint.metadata.get(field)
-        if value is not None and not isinstance(value, kind):
-            raise UserError(f"{path}: {field} of its metadata is not {words}; save it anew")
-        about[field] = value
-    preprocessing = dict(about["preprocessing"] or DEFAULT_PREPROCESSING)
-    if about["model"] is not None:
-        name, options = about["model"], dict(about["options"] or {})
-    else:
-        try:
-            name, options = infer_cifar(checkpoint.state_dict)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
-    if not name.startswith("cifar_") or options.get("in_channels", 3) != 3:
-        raise UserError(f"{path} is of {name}, no net for colour images of CIFAR; give such a one")
-    return name, options, preprocessing
-
-
-_FIELDS: Mapping[str, tuple[type, str]] = MappingProxyType(
-    {
-        "model": (str, "text"),
-        "options": (dict, "a JSON object"),
-        "preprocessing": (dict, "a JSON object"),
-    }
-)
+    found = identification.identify(checkpoint, path)
+    if not found.model.startswith("cifar_") or found.options.get("in_channels", 3) != 3:
+        raise UserError(
+            f"{path} is of {found.model}, no net for colour images of CIFAR; give such a one"
+        )
+    return found
 
 
 def prepare(images: np.ndarray, preprocessing: Mapping[str, Any]) -> torch.Tensor:
@@ -134,10 +107,10 @@ def score_checkpoint(
             preprocessing that does not fit the images, or its network gives no finite numbers.
     """
     checkpoint = read_checkpoint(path)
-    name, options, preprocessing = identify(checkpoint, path)
+    found = identify(checkpoint, path)
     try:
-        model = models.create(name, **options)
-        prepared = prepare(images, preprocessing)
+        model = models.create(found.model, **found.options)
+        prepared = prepare(images, found.preprocessing)
     except UserError as error:
         raise UserError(f"{path}: its metadata are at fault: {error}; save it anew") from error
     models.load(model, checkpoint)
@@ -148,8 +121,8 @@ def score_checkpoint(
         wrong = top_k_error(logits.cpu(), truth)
     except ValueError as reason:
         raise UserError(f"{path}: its network cannot be scored: {reason}; train anew") from reason
-    shown = name if not options else f"{name} ({_words(options)})"
-    return Score(round(wrong, 10), len(labels), shown, preprocessing)
+    shown = found.model if not found.options else f"{found.model} ({_words(found.options)})"
+    return Score(round(wrong, 10), len(labels), shown, dict(found.preprocessing))
 
 
 def _words(options: Mapping[str, Any]) -> str:

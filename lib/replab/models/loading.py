@@ -3,10 +3,11 @@
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,11 @@ from torch import Tensor, nn
 from replab.errors import UserError
 from replab.files import write_bytes
 
+# More names than this of a kind are listed by the part of the network that they belong to.
 _LISTED = 8
-_BLOCK = re.compile(r"layer(\d+)\.(\d+)\.conv1\.weight")
+# mmpose puts the parts of a network under these names (open-mmlab/mmpose@759b39c; `keypoint_head`
+# before its version 1).
+_MMPOSE = re.compile(r"(backbone|head|keypoint_head)\.")
 
 
 @dataclass(frozen=True)
@@ -23,22 +27,24 @@ class Checkpoint:
     """Tensors by name, as a model's `state_dict` has them, and what else the file said.
 
     Attributes:
-        state_dict: names without a `module.` prefix, tensors on the CPU.
+        state_dict: names as released, without a `module.` prefix, tensors on the CPU.
         metadata: plain values that stood beside the tensors (`best_prec1`; in our own files
             `model`, `options`, `preprocessing` and `record`).
         source: the file, for messages.
+        layout: `released`, or `mmpose` where the names were that library's.
     """
 
     state_dict: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
     source: Path | None = None
+    layout: Literal["released", "mmpose"] = "released"
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read the tensors of a .safetensors file or of one that `torch.save` wrote (.th, .pth, .pt).
 
     `{state_dict: …}` and `{model: …}` are unwrapped, `module.` prefixes that all names share are
-    stripped. No code from the file is run.
+    stripped, and mmpose's names become the released ones. No code from the file is run.
 
     Raises:
         UserError: the file is missing, empty, damaged, holds code or holds no tensors.
@@ -61,7 +67,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         tensors, metadata = _read_torch(path)
     if not tensors:
         raise UserError(f"no tensors in {path}; give a file that holds a state_dict")
-    return Checkpoint(_without_prefix(tensors), metadata, path)
+    tensors = _without_prefix(tensors)
+    if all(_MMPOSE.match(name) for name in tensors):
+        inner = {_MMPOSE.sub("", name, count=1): tensor for name, tensor in tensors.items()}
+        return Checkpoint(inner, metadata, path, "mmpose")
+    return Checkpoint(tensors, metadata, path)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -87,7 +97,8 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with warnings.catch_warnings():
             # About pickle protocols and old storages: nothing that a user could act on.
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numpy_values()):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     # Bytes that are no checkpoint make the unpickler raise nearly anything.
     except Exception as error:
         if re.search(r"unsupported (global|class)", str(error), re.IGNORECASE):
@@ -105,6 +116,20 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return tensors, metadata
         content = content[inner]
     return {}, metadata
+
+
+def _numpy_values() -> list[Any]:
+    """What NumPy's numbers and arrays are pickled as, by NumPy 1 and 2.
+
+    The training checkpoints of the HRNet code hold a score beside the tensors, those of mmpose the
+    sigmas of the data set. Making them anew runs no code of the file's.
+    """
+    from numpy import _core, dtype, dtypes, ndarray
+
+    makers = (_core.multiarray._reconstruct, _core.multiarray.scalar)  # type: ignore[attr-defined]
+    old = [(maker, f"numpy.core.multiarray.{maker.__name__}") for maker in makers]
+    kinds = [getattr(dtypes, name) for name in dtypes.__all__]
+    return [ndarray, dtype, *makers, *old, *kinds]
 
 
 def _is_mapping(content: Mapping[Any, Any], key: str) -> bool:
@@ -138,7 +163,7 @@ def load(model: nn.Module, source: str | Path | Checkpoint) -> nn.Module:
 
     Raises:
         UserError: names are missing or unexpected, or shapes differ; all of them are in the
-            message, up to eight of a kind by name, and nothing was loaded.
+            message, more than eight of a kind by the part of the network, and nothing was loaded.
     """
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     given, own = dict(checkpoint.state_dict), model.state_dict()
@@ -164,7 +189,7 @@ def load(model: nn.Module, source: str | Path | Checkpoint) -> nn.Module:
         file = checkpoint.source or "the checkpoint"
         raise UserError(
             f"{file} does not fit this {type(model).__name__}: {'; '.join(faults)}; "
-            "nothing was loaded, create the model that the weights were made for"
+            f"nothing was loaded, create the model that the weights were made for{_named(given)}"
         )
     if any(tensor.is_meta for tensor in own.values()):
         # There is nothing to copy into, so the model takes tensors of its own.
@@ -186,41 +211,21 @@ def _form(tensor: Tensor) -> str:
 
 
 def _listing(found: list[str]) -> str:
-    rest = len(found) - _LISTED
-    return ", ".join(found[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    if len(found) <= _LISTED:
+        return ", ".join(found)
+    parts = Counter(name.split(" ")[0].split(".")[0] for name in found)
+    return ", ".join(f"{part}.* ({count})" for part, count in parts.items())
 
 
-def infer_cifar(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
-    """Name and options of the residual CIFAR net that has these tensors, from its blocks alone.
+def _named(given: Mapping[str, Tensor]) -> str:
+    """Which model that is, where the tensors tell."""
+    from replab.models.identification import infer
 
-    A plain net has the tensors of its option-A twin and is taken for it.
-
-    Returns:
-        The name for `replab.models.create` and all its options.
-
-    Raises:
-        UserError: these are not the tensors of a CIFAR net.
-    """
-    stages: dict[int, set[int]] = {}
-    for name in state_dict:
-        if match := _BLOCK.fullmatch(name):
-            stages.setdefault(int(match[1]), set()).add(int(match[2]))
-    n = len(stages.get(1, ()))
-    stem, head = state_dict.get("conv1.weight"), state_dict.get("linear.weight")
-    if stem is None or head is None or stages != {stage: set(range(n)) for stage in (1, 2, 3)}:
-        raise _no_cifar("layer1 to layer3 with equally many blocks, conv1 and linear are expected")
-    if n < 1 or stem.dim() != 4 or stem.shape[0] != 16 or head.dim() != 2 or head.shape[1] != 64:
-        raise _no_cifar("conv1 with 16 filters and linear with 64 inputs are expected")
-    options = {
-        "shortcut": "B" if "layer2.0.shortcut.0.weight" in state_dict else "A",
-        "num_classes": head.shape[0],
-        "in_channels": stem.shape[1],
-    }
-    return f"cifar_resnet{6 * n + 2}", options
-
-
-def _no_cifar(expected: str) -> UserError:
-    return UserError(f"these weights are of no CIFAR net: {expected}; give weights of such a net")
+    try:
+        name, _ = infer(given)
+    except UserError:  # weights of somebody else's network: there is nothing to add
+        return ""
+    return f" ({name}, by its tensors)"
 
 
 def save(

@@ -23,6 +23,7 @@ from replab.datasets.image_files import (
     scale_crop,
     scaled_size,
 )
+from replab.models.identification import IMAGENET_MEAN
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 # scale of each and, as columns, the directions. From facebookarchive/fb.resnet.torch@ffa85430,
 # datasets/imagenet.lua ("computed from random subset of ImageNet training images"); Krizhevsky et
 # al. 2012, §4.1, give the method and no numbers.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)
 IMAGENET_EIGENVECTORS = (
     (-0.5675, 0.7192, 0.4009),
