@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from recipe_weights import recipe_input, recipe_state
 from replab.files import sha256_file
 from replab.models import create, load
 from replab.models.counting import count_parameters
@@ -15,7 +16,6 @@ from replab.models.loading import Checkpoint, read_checkpoint
 
 from .conftest import golden_dir, need, shared_dir
 from .parity import assert_statistics
-from .weights import recipe_input, recipe_state
 
 STAGES = {"stem_conv1_bn1": "bn1", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3"}
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from recipe_weights import recipe_input, recipe_state
 from replab.models import create, load
 from replab.models.counting import count_macs, count_parameters
 from replab.models.loading import Checkpoint
 
 from .conftest import golden_dir, need
 from .parity import assert_statistics
-from .weights import recipe_input, recipe_state
 
 # The forms that the goldens may show. No two of a net have the same number of parameters, so that
 # the number in a golden tells which it is, whatever its file is called.

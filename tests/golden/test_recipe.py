@@ -6,8 +6,9 @@ import zlib
 import numpy as np
 import pytest
 
+from recipe_weights import draw, recipe_input, value
+
 from .conftest import golden_dir, need
-from .weights import draw, recipe_input, value
 
 NAMES = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
 

@@ -1,0 +1,1 @@
+"""Top-down pose estimation: from pictures, boxes and weights to joints, and to their scores."""

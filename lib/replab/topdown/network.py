@@ -1,0 +1,274 @@
+"""A pose network made ready for evaluation: crops in, heatmaps out, mirror images included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from replab import models
+from replab.errors import UserError
+from replab.files import sha256_file
+from replab.keypoints.affine import normalise
+from replab.keypoints.flips import flip_average
+from replab.keypoints.skeletons import COCO, LSP, MPII, Skeleton
+from replab.models.folding import fold_batch_norm
+from replab.models.identification import Identity, identify
+from replab.models.loading import load, read_checkpoint
+
+# The sets that the papers' networks are made for have different numbers of joints.
+SKELETONS: Mapping[int, Skeleton] = MappingProxyType({len(s): s for s in (COCO, MPII, LSP)})
+# Width and height in px where neither the file nor the user says: of the released weights.
+SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"coco": (192, 256), "mpii": (256, 256), "lsp": (256, 256)}
+)
+PRECISIONS = ("fp32", "bf16")
+COLOURS = ("RGB", "BGR")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of a crop.
+
+    Attributes:
+        colour: order of the channels, `RGB` or `BGR`.
+        mean: of each channel of 0–1 values, in that order.
+        std: of each channel of 0–1 values, in that order.
+    """
+
+    colour: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """From what stands beside a network's weights.
+
+        Raises:
+            UserError: the colour order is unknown, or mean and deviation are not three numbers.
+        """
+        colour = values.get("colour", "RGB")
+        if colour not in COLOURS:
+            raise UserError(f"unknown colour order {colour!r} in the preprocessing; RGB or BGR")
+        numbers = {}
+        for name in ("mean", "std"):
+            try:
+                found = tuple(float(number) for number in values[name])
+            except (KeyError, TypeError, ValueError):
+                found = ()
+            low = 0.0 if name == "std" else -float("inf")
+            if len(found) != 3 or not all(low < number < float("inf") for number in found):
+                raise UserError(f"{name} of the preprocessing is not three usable numbers")
+            numbers[name] = found
+        return cls(colour, numbers["mean"], numbers["std"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand beside weights."""
+        return {"colour": self.colour, "mean": list(self.mean), "std": list(self.std)}
+
+    def apply(self, crops: Tensor) -> Tensor:
+        """Crops N×H×W×3 (uint8, RGB) as the network sees them, N×3×H×W float32, channels last."""
+        channels = crops.permute(0, 3, 1, 2)
+        ordered = channels.flip(1) if self.colour == "BGR" else channels
+        prepared = normalise(ordered, self.mean, self.std)
+        return prepared.contiguous(memory_format=torch.channels_last)
+
+
+class PoseNetwork:
+    """A pose network on a device, folded and laid out for speed.
+
+    Attributes:
+        model: name for `replab.models.create`.
+        options: its options.
+        skeleton: its joints.
+        size: width and height of its input in px.
+        preprocessing: what it expects of a crop.
+        precision: `fp32`, the reference, or `bf16`: all but the last layer, whose differences
+            between neighbouring pixels decide about quarters of a pixel.
+        device: a torch device.
+        weights: first 16 digits of the SHA-256 of the file of weights, or empty.
+        warnings: what a reader of the results should know about how it was made ready.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        model: str,
+        options: Mapping[str, Any],
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        preprocessing: Preprocessing,
+        precision: str = "fp32",
+        device: str = "cpu",
+        compiled: bool = False,
+        weights: str = "",
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise UserError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
+        self.model, self.options, self.skeleton = model, dict(options), skeleton
+        self.size, self.preprocessing = size, preprocessing
+        self.precision, self.device, self.compiled = precision, device, compiled
+        self.weights, self.warnings = weights, warnings
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._net = self._ready(net)
+
+    def _ready(self, net: nn.Module) -> nn.Module:
+        folded = fold_batch_norm(net).to(self.device).requires_grad_(False)
+        folded = folded.to(memory_format=torch.channels_last)
+        if self.precision == "bf16":
+            folded = folded.bfloat16()
+            final = folded.final_layer
+            assert isinstance(final, nn.Module)
+            folded.final_layer = _InFloat(final.float())
+        if self.compiled:
+            folded = torch.compile(folded, dynamic=False)  # type: ignore[assignment]
+        return folded
+
+    @property
+    def joints(self) -> int:
+        """Number of heatmaps."""
+        return len(self.skeleton)
+
+    @torch.inference_mode()
+    def heatmaps(self, crops: Tensor, shift: int | None = 1) -> Tensor:
+        """Heatmaps N×K×H/4×W/4, float32, on the device.
+
+        Image and mirror image pass the network in one batch, and what comes out stays on the
+        device.
+
+        Args:
+            crops: N×H×W×3, uint8, RGB.
+            shift: px by which the heatmaps of the mirror image are moved, as of
+                `keypoints.flips.flip_back`; None leaves the mirror image out.
+
+        Raises:
+            UserError: the crops are not of the network's size.
+        """
+        width, height = self.size
+        if tuple(crops.shape[1:]) != (height, width, 3):
+            shape = "×".join(str(side) for side in crops.shape[1:])
+            raise UserError(f"{self.model} takes crops of {height}×{width}×3 px, not {shape}")
+        images = self.preprocessing.apply(crops.to(self.device, non_blocking=True)).to(self._dtype)
+        if shift is None:
+            return self._forward(images)
+        both = torch.cat((images, images.flip(-1)))
+        straight, mirrored = self._forward(
+            both.contiguous(memory_format=torch.channels_last)
+        ).chunk(2)
+        return flip_average(straight, mirrored, self.skeleton.mirror, shift=shift)
+
+    def _forward(self, images: Tensor) -> Tensor:
+        found = self._net(images)
+        # With several heads the finest one's heatmaps are the network's answer.
+        return (found[0] if isinstance(found, list) else found).float()
+
+
+class _InFloat(nn.Module):
+    """The layers of the heads in float32, whatever comes before."""
+
+    def __init__(self, heads: nn.Module) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Heatmaps of features."""
+        return self.heads(x.float())
+
+
+def open_network(
+    path: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    colour: str | None = None,
+    precision: str = "fp32",
+    device: str = "cpu",
+    compiled: bool = False,
+) -> PoseNetwork:
+    """The pose network of a file of weights, released, mmpose's or our own, loaded strictly.
+
+    Args:
+        size: width and height of its input in px; None for what stands beside the weights, else
+            192×256 (COCO) or 256×256 (MPII, LSP). Released files do not tell it.
+        colour: another order of the channels than the weights are known to expect; it is used,
+            and noted in `warnings`.
+        precision: as of `PoseNetwork`.
+        device: a torch device.
+        compiled: compile the network at the first batch, which takes about a minute.
+
+    Raises:
+        UserError: the file is no weights of a pose network, or does not fit strictly; its number
+            of joints is of no known skeleton; size or colour order are impossible.
+    """
+    path = Path(path)
+    checkpoint = read_checkpoint(path)
+    found = identify(checkpoint, path)
+    if not found.model.startswith("pose_"):
+        raise UserError(f"{path} is of {found.model}, no pose network; give weights of such a one")
+    try:
+        net = load(models.create(found.model, **found.options), checkpoint)
+        preprocessing = Preprocessing.of(found.preprocessing)
+        skeleton = _skeleton(net)
+    except UserError as error:
+        message = str(error)
+        raise UserError(message if str(path) in message else f"{path}: {message}") from error
+    preprocessing, warnings = _coloured(preprocessing, colour, found, path)
+    return PoseNetwork(
+        net,
+        model=found.model,
+        options=found.options,
+        skeleton=skeleton,
+        size=_size(size, found, skeleton, path),
+        preprocessing=preprocessing,
+        precision=precision,
+        device=device,
+        compiled=compiled,
+        weights=sha256_file(path)[:16],
+        warnings=warnings,
+    )
+
+
+def _skeleton(net: nn.Module) -> Skeleton:
+    heads = net.final_layer
+    last = heads[0] if isinstance(heads, nn.ModuleList) else heads
+    assert isinstance(last, nn.Conv2d)
+    if last.out_channels not in SKELETONS:
+        known = ", ".join(f"{count} ({s.name})" for count, s in SKELETONS.items())
+        raise UserError(f"no skeleton has {last.out_channels} joints; known are {known}")
+    return SKELETONS[last.out_channels]
+
+
+def _coloured(
+    preprocessing: Preprocessing, colour: str | None, found: Identity, path: Path
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    if colour is None or colour == preprocessing.colour:
+        return preprocessing, ()
+    if colour not in COLOURS:
+        raise UserError(f"unknown colour order {colour!r}; choose RGB or BGR")
+    source = "say themselves" if found.told else "were published so"
+    warning = (
+        f"{path.name}: these weights expect {preprocessing.colour} ({source}); {colour} was asked "
+        "for, which costs several points of AP"
+    )
+    return Preprocessing(colour, preprocessing.mean, preprocessing.std), (warning,)
+
+
+def _size(
+    size: tuple[int, int] | None, found: Identity, skeleton: Skeleton, path: Path
+) -> tuple[int, int]:
+    told = found.preprocessing.get("size")
+    chosen = size or told or SIZES[skeleton.name]
+    try:
+        width, height = (int(side) for side in chosen)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: the input size {chosen!r} is not width and height") from error
+    if width <= 0 or height <= 0 or width % 32 or height % 32:
+        raise UserError(
+            f"{path}: an input of {height}×{width} px is impossible; give sides that are "
+            "multiples of 32, such as 256×192"
+        )
+    return width, height

@@ -1,0 +1,113 @@
+"""Joints of people in pictures: boxes to crops to heatmaps to joints, batch by batch."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from replab.datasets.pose_set import PoseSet
+from replab.errors import UserError
+from replab.keypoints.boxes import centre_scale
+from replab.keypoints.codecs import Codec
+from replab.topdown.crops import Warp, crop_batches
+from replab.topdown.network import PoseNetwork
+
+# Larger batches leave a processor's caches; GPUs want more.
+BATCH = {"cpu": 8, "cuda": 64}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network found of the people of a set, in their order.
+
+    Attributes:
+        keypoints: N×K×2, float32, px of the picture.
+        scores: N×K, float32, of each joint: the heatmap's highest value.
+        centre: N×2, float32, of the crops, px of the picture.
+        scale: N×2, float32, of the crops, in units of 200 px.
+        seconds: that all of it took, from pictures to joints.
+    """
+
+    keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    seconds: float
+
+    @property
+    def people_per_s(self) -> float:
+        """How many people a second."""
+        return len(self.keypoints) / self.seconds
+
+
+def predict(
+    network: PoseNetwork,
+    poses: PoseSet,
+    codec: Codec,
+    *,
+    flip: bool = True,
+    batch: int | None = None,
+    warping: Warp | None = None,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> Predictions:
+    """The joints of all people of a set.
+
+    Args:
+        codec: how crops are cut and heatmaps read, and how far the mirror image's are shifted.
+        flip: average the heatmaps of each crop and its mirror image.
+        batch: people at a time; None for what suits the device.
+        warping: as of `crop_batches`; None for OpenCV on a CPU and the batched warp on a GPU.
+        progress: called with the share done (0–1) and a text.
+
+    Raises:
+        UserError: the network's joints are not the set's; a box has no width or height; a picture
+            is missing or damaged; the network gives no finite numbers.
+    """
+    if network.skeleton.name != poses.skeleton.name:
+        raise UserError(
+            f"{network.model} gives the {network.joints} joints of {network.skeleton.name}, "
+            f"{poses.name} has those of {poses.skeleton.name}; give weights for these"
+        )
+    kind = network.device.split(":")[0]
+    people = batch or BATCH.get(kind, BATCH["cuda"])
+    width, height = network.size
+    flat = ~(np.isfinite(poses.boxes).all(axis=1) & (poses.boxes[:, 2:] > 0).all(axis=1))
+    if flat.any():
+        raise UserError(
+            f"{poses.name}: {flat.sum()} boxes have no width or height, first that of person "
+            f"{poses.person_ids[flat][0]}; leave them out"
+        )
+    began = time.perf_counter()
+    centre, scale = centre_scale(torch.from_numpy(poses.boxes), width / height)
+    matrices = codec.matrix(centre, scale, network.size)
+    keypoints = torch.empty(len(poses), network.joints, 2)
+    scores = torch.empty(len(poses), network.joints)
+    source = crop_batches(
+        *(poses, matrices, network.size),
+        batch=people,
+        warping=warping or ("opencv" if kind == "cpu" else "exact"),
+        device=network.device,
+    )
+    for found in source:
+        crops = found.crops
+        count = len(crops)
+        part = slice(found.first, found.first + count)
+        if network.compiled and count < people:
+            # Another shape would be compiled anew.
+            crops = torch.cat((crops, crops[:1].expand(people - count, *crops.shape[1:])))
+        heatmaps = network.heatmaps(crops, codec.shift if flip else None)[:count]
+        joints, values = codec.decode(heatmaps, centre[part], scale[part])
+        keypoints[part], scores[part] = joints.cpu(), values.cpu()
+        progress(part.stop / len(poses), f"{part.stop} of {len(poses)} people")
+    if not bool(torch.isfinite(scores).all()):
+        raise UserError(f"{network.model}: its heatmaps are not finite; train or fetch it anew")
+    return Predictions(
+        keypoints.numpy(),
+        scores.numpy(),
+        centre.numpy(),
+        scale.numpy(),
+        time.perf_counter() - began,
+    )
