@@ -6,8 +6,10 @@ from replab.errors import UserError
 NAMES = ("cifar10", "generated-shapes")
 # Too large for arrays in memory: sets of files, each opened by its own module.
 FILE_SETS = ("imagenet",)
+# People in pictures: each opened by its own module as a `PoseSet`.
+POSE_SETS = ("coco-val2017", "coco-train2017", "lspet-train", "lspet-test")
 
-__all__ = ["FILE_SETS", "NAMES", "ImageSet", "fingerprint", "open_set"]
+__all__ = ["FILE_SETS", "NAMES", "POSE_SETS", "ImageSet", "fingerprint", "open_set"]
 
 
 def open_set(name: str) -> ImageSet:
@@ -27,9 +29,10 @@ def open_set(name: str) -> ImageSet:
         from replab.datasets import generated
 
         return generated.load()
-    if name in FILE_SETS:
+    if name in FILE_SETS + POSE_SETS:
+        module = name.split("-")[0]
         raise UserError(
-            f"{name} is a set of files, not of arrays; open it by replab.datasets.{name}.load()"
+            f"{name} is a set of files, not of arrays; open it by replab.datasets.{module}.load()"
         )
     raise _unknown(name)
 
@@ -52,9 +55,16 @@ def fingerprint(name: str) -> str:
         from replab.datasets import imagenet
 
         return imagenet.FINGERPRINT
+    if name in POSE_SETS:
+        from replab.datasets import coco, lspet
+
+        kind, part = name.split("-")
+        if kind == "coco":
+            return coco.fingerprint(coco.ANNOTATIONS[part])
+        return lspet.fingerprint(part)
     raise _unknown(name)
 
 
 def _unknown(name: str) -> UserError:
-    known = ", ".join(NAMES + FILE_SETS)
+    known = ", ".join(NAMES + FILE_SETS + POSE_SETS)
     return UserError(f"there is no image set {name!r}; choose one of {known}")

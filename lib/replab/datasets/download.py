@@ -29,7 +29,7 @@ class Remote:
         url: where it is.
         file: its name on this machine.
         sha256: its SHA-256 in hexadecimal digits, or the first 8 or more of them where only those
-            are published.
+            are published; empty where none is, and then the content must be checked elsewhere.
         size: its length in bytes, None where it is not published.
     """
 
@@ -172,7 +172,8 @@ def _download(remote: Remote, part: Path, timeout: tuple[float, float], quiet: b
             f"{remote.url} gave a file with sha256 {got}, expected {remote.sha256}; "
             "it was removed, get the file elsewhere and use `--from FILE`"
         )
-    say(f"got {remote.file} ({megabytes(_size(part))}, checksum right)", quiet=quiet)
+    known = "checksum right" if remote.sha256 else "no checksum is published"
+    say(f"got {remote.file} ({megabytes(_size(part))}, {known})", quiet=quiet)
 
 
 def _complete(remote: Remote, part: Path, timeout: tuple[float, float], quiet: bool) -> bool:

@@ -5,7 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from replab.datasets import cifar10_sources, imagenet, weights
+from replab.datasets import (
+    cifar10_sources,
+    coco_detections,
+    coco_sources,
+    cpm_predictions,
+    imagenet,
+    lspet_sources,
+    mpii_annotations,
+    weights,
+)
 from replab.errors import UserError
 
 
@@ -54,6 +63,7 @@ def entries() -> Mapping[str, Entry]:
             obtain=imagenet.fetch,
         ),
     ]
+    table += _pose_entries()
     table += [
         Entry(
             name=f"weights:{checkpoint.name}",
@@ -66,6 +76,59 @@ def entries() -> Mapping[str, Entry]:
         for checkpoint in weights.CHECKPOINTS.values()
     ]
     return {entry.name: entry for entry in table}
+
+
+def _pose_entries() -> list[Entry]:
+    pictures = {"val2017": "5,000", "train2017": "118,287"}
+    parts = [
+        Entry(
+            name=f"coco-{part}",
+            what=f"COCO {part}: {pictures[part]} photographs and the keypoints of their people",
+            size=known.pictures.size + known.annotations.size,
+            licence="annotations CC BY 4.0; photographs by their authors, one licence each",
+            citation="Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014",
+            obtain=functools.partial(coco_sources.fetch, part),
+        )
+        for part, known in coco_sources.PARTS.items()
+    ]
+    return [
+        *parts,
+        Entry(
+            name="coco-detections",
+            what=(
+                "boxes of people of COCO val2017 by the detector that the papers use (person AP "
+                "56.4); from the authors' drive, then with --from FILE"
+            ),
+            size=None,
+            licence="none stated",
+            citation="Xiao et al., Simple Baselines for Human Pose Estimation, ECCV 2018",
+            obtain=coco_detections.fetch,
+        ),
+        Entry(
+            name="lspet",
+            what="Leeds Sports Pose Extended: 10,000 photographs of people in sports, 14 joints",
+            size=None,
+            licence="none stated; citation asked",
+            citation="Johnson and Everingham, Learning Effective Human Pose Estimation, CVPR 2011",
+            obtain=lspet_sources.fetch,
+        ),
+        Entry(
+            name="mpii-annotations",
+            what="MPII Human Pose: joints and head boxes of the 2,958 people of validation",
+            size=None,
+            licence="GPL-3.0 for the repository; data for research",
+            citation="Andriluka et al., 2D Human Pose Estimation, CVPR 2014",
+            obtain=mpii_annotations.fetch,
+        ),
+        Entry(
+            name="cpm-predictions",
+            what="predictions of Convolutional Pose Machines on LSP and FLIC, and their truth",
+            size=cpm_predictions.SIZE,
+            licence="non-commercial research, no redistribution (predictions); GPL-2.0 (truth)",
+            citation="Wei et al., Convolutional Pose Machines, CVPR 2016",
+            obtain=cpm_predictions.fetch,
+        ),
+    ]
 
 
 def fetch(
