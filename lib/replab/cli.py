@@ -129,10 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("dataset", nargs="?", help="without one: what there is")
     command.add_argument("--from", dest="source", type=Path, metavar="FILE_OR_DIR")
     command.add_argument("--force", action="store_true", help="even if it is there")
-    command = add("score", do.score, "score weights or predictions", as_json)
-    command.add_argument("metric", choices=("cifar10",))
-    command.add_argument("--weights", type=Path, required=True, metavar="FILE")
-    command.add_argument("--device", default="cpu")
+    _add_scores(add("score", None, "score weights, predictions or result files"), as_json)
     command = add("bench", do.bench, "speeds as ratios to a named peer, in one run", as_json)
     command.add_argument("--only", metavar="GLOB", help="names of benchmarks")
     command.add_argument(
@@ -141,6 +138,56 @@ def _parser() -> argparse.ArgumentParser:
         help="where a training step's time goes, compiling, memory",
     )
     return parser
+
+
+def _add_scores(command: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+    """The metrics that `score` knows, each with its own options."""
+    from replab import score as do
+
+    metrics = command.add_subparsers(title="metrics", metavar="METRIC", required=True)
+
+    def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        metric = metrics.add_parser(name, help=text, description=text, parents=[as_json])
+        metric.set_defaults(run=run)
+        return metric
+
+    file: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+    metric = add("cifar10", do.cifar10, "test error of a checkpoint on CIFAR-10, percent")
+    metric.add_argument("--weights", required=True, **file)
+    metric.add_argument("--device", default="cpu")
+    metric = add("coco", do.coco, "AP and AR of a result file, or of a pose network's weights")
+    metric.add_argument("--gt", help="ground truth (person_keypoints_….json)", **file)
+    metric.add_argument("--dt", help="result file", **file)
+    metric.add_argument("--engine", default="hotcoco", help="hotcoco or pycocotools (hotcoco)")
+    weights = metric.add_argument_group("instead of --gt and --dt, the whole way from pictures")
+    weights.add_argument("--weights", help="of a pose network: released, mmpose's, ours", **file)
+    weights.add_argument("--part", default="val2017", help="of COCO (val2017)")
+    weights.add_argument("--folder", type=Path, metavar="DIR", help="annotations/ and PART/")
+    weights.add_argument("--annotations", help="of the same pictures, from elsewhere", **file)
+    weights.add_argument("--boxes", default="gt", metavar="gt|FILE", help="boxes of people (gt)")
+    weights.add_argument("--input", metavar="HxW", help="of the network in px (256x192)")
+    weights.add_argument("--colour", help="RGB or BGR instead of what the weights expect")
+    weights.add_argument("--codec", default="released", help="released, plain, dark, udp")
+    weights.add_argument("--no-flip", action="store_true", help="leave the mirror image out")
+    weights.add_argument("--precision", default="fp32", help="fp32 or bf16 (fp32)")
+    weights.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    weights.add_argument("--compile", action="store_true", help="compile the network first")
+    weights.add_argument("--results", help="write the COCO result file here", **file)
+    weights.add_argument(
+        "--draws", type=int, default=0, help="sets of pictures drawn for intervals (0)"
+    )
+    for name, run, people in (
+        ("lsp", do.lsp, "1,000 test people of LSP"),
+        ("flic", do.flic, "1,016 test people of FLIC"),
+        ("mpii", do.mpii, "validation people of MPII"),
+    ):
+        metric = add(name, run, f"PCK{'h' * (name == 'mpii')} on the {people}, percent")
+        metric.add_argument("--pred", required=True, help="predictions", **file)
+        metric.add_argument("--gt", required=True, help="ground truth", **file)
+        if name == "mpii":
+            metric.add_argument(
+                "--zero-based", action="store_true", help="predictions count pixels from 0"
+            )
 
 
 def emit(value: Any, as_json: bool, text: str) -> None:

@@ -16,6 +16,9 @@ from replab.runs.experiment import (
     require_profile,
 )
 
+# Seconds of start-up that a benchmark's line mentions: less is noise.
+START_S = 5
+
 
 def list_papers(options: Namespace) -> None:
     """`list`: papers with their claims and their accepted ledgers."""
@@ -324,23 +327,6 @@ def _megabytes(size: int | None) -> str:
     return "" if size is None else f"{size / 1e6:.1f} MB"
 
 
-def score(options: Namespace) -> None:
-    """`score cifar10`: test error of a checkpoint."""
-    from replab import datasets
-    from replab.metrics.cifar import score_checkpoint
-    from replab.runs.executors import resolve_device
-
-    images = datasets.open_set("cifar10")
-    found = score_checkpoint(
-        options.weights,
-        images.test_images,
-        images.test_labels,
-        device=resolve_device(options.device),
-    )
-    line = f"{found.model}: error {found.error:.2f} % of {found.n} test images"
-    emit(found.as_dict(), options.json, line)
-
-
 def bench(options: Namespace) -> None:
     """`bench`: speeds beside a named peer's, and where a training step's time goes."""
     from replab.bench import anatomy, run_all
@@ -354,7 +340,8 @@ def bench(options: Namespace) -> None:
     results = run_all(options.only or "*")
     lines = [f"{'benchmark':<32}{'ours':>14}{'peer':>14}{'ratio':>8}  peer"]
     lines += [
-        f"{r.name:<32}{r.ours:>10.0f} /s{r.peer:>11.0f} /s{r.ratio:>7.2f}×  {r.peer_name}"
+        f"{r.name:<32}{r.ours:>10.4g} /s{r.peer:>11.4g} /s{r.ratio:>7.2f}×  {r.peer_name}"
+        + (f" (after {r.start_s:.0f} s of start-up)" if r.start_s > START_S else "")
         for r in results
     ]
     emit([asdict(r) | {"ratio": r.ratio} for r in results], options.json, "\n".join(lines))

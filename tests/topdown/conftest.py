@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from recipe_weights import recipe_state
-from shared_files import shared_dir
 
+from recipe_weights import recipe_state
 from replab.models import create
+from shared_files import shared_dir
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ def photographs(tmp_path_factory):
     (folder / "annotations").mkdir()
     (folder / "val2017").symlink_to(source / "val2017")
     found = Photographs(folder, {})
-    shutil.copy(
-        source / "annotations" / "person_keypoints_val2017_subset.json", found.annotations
-    )
+    shutil.copy(source / "annotations" / "person_keypoints_val2017_subset.json", found.annotations)
     found.truth.update(json.loads(found.annotations.read_text()))
     return found
 

@@ -19,6 +19,7 @@ class Result:
     Attributes:
         ours, peer: items per second, medians over the rounds.
         ratio: median over the rounds of ours / peer, each taken side by side.
+        start_s: seconds that the first call of ours takes beyond a usual one (compiling).
     """
 
     name: str
@@ -27,6 +28,7 @@ class Result:
     peer: float
     ratio: float
     peer_name: str
+    start_s: float
 
 
 Step = Callable[[], object]
@@ -39,6 +41,7 @@ class Benchmark:
     Attributes:
         items: how many items one call of a step handles.
         prepare: makes the two steps, ours first; what it opens is closed by the stack.
+        rounds: how often the two are timed, after a first call that is not.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Benchmark:
     peer_name: str
     items: int
     prepare: Callable[[ExitStack], tuple[Step, Step]]
+    rounds: int = ROUNDS
 
 
 def run_all(glob: str) -> list[Result]:
@@ -61,17 +65,21 @@ def run_all(glob: str) -> list[Result]:
     return [measure(benchmark) for benchmark in chosen]
 
 
-def measure(benchmark: Benchmark, rounds: int = ROUNDS) -> Result:
-    """Run ours and the peer in turn, so that a machine whose speed drifts is fair to both."""
+def measure(benchmark: Benchmark, rounds: int | None = None) -> Result:
+    """Run ours and the peer in turn, so that a machine whose speed drifts is fair to both.
+
+    Args:
+        rounds: instead of the benchmark's own.
+    """
     with ExitStack() as stack:
         ours, peer = benchmark.prepare(stack)
-        ours(), peer()  # the first call builds kernels and starts workers
+        # The first call builds kernels and starts workers.
+        first = _seconds(ours)
+        peer()
         speeds: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds):
+        for _ in range(rounds or benchmark.rounds):
             for step, found in zip((ours, peer), speeds, strict=True):
-                began = time.perf_counter()
-                step()
-                found.append(benchmark.items / (time.perf_counter() - began))
+                found.append(benchmark.items / _seconds(step))
     ratios = [a / b for a, b in zip(*speeds, strict=True)]
     return Result(
         benchmark.name,
@@ -80,11 +88,18 @@ def measure(benchmark: Benchmark, rounds: int = ROUNDS) -> Result:
         statistics.median(speeds[1]),
         statistics.median(ratios),
         benchmark.peer_name,
+        max(0.0, first - benchmark.items / statistics.median(speeds[0])),
     )
+
+
+def _seconds(step: Step) -> float:
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
 
 
 def benchmarks() -> list[Benchmark]:
     """All benchmarks."""
-    from replab.bench import cifar
+    from replab.bench import cifar, coco, heatmaps, topdown
 
-    return cifar.benchmarks()
+    return [part for module in (cifar, topdown, heatmaps, coco) for part in module.benchmarks()]

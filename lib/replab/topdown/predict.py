@@ -74,14 +74,14 @@ def predict(
     kind = network.device.split(":")[0]
     people = batch or BATCH.get(kind, BATCH["cuda"])
     width, height = network.size
-    flat = ~(np.isfinite(poses.boxes).all(axis=1) & (poses.boxes[:, 2:] > 0).all(axis=1))
-    if flat.any():
-        raise UserError(
-            f"{poses.name}: {flat.sum()} boxes have no width or height, first that of person "
-            f"{poses.person_ids[flat][0]}; leave them out"
-        )
     began = time.perf_counter()
     centre, scale = centre_scale(torch.from_numpy(poses.boxes), width / height)
+    flat = ~(torch.isfinite(centre) & (scale > 0) & torch.isfinite(scale)).all(dim=1).numpy()
+    if flat.any():
+        raise UserError(
+            f"{poses.name}: {flat.sum()} boxes have no area or are no numbers, first that of "
+            f"person {poses.person_ids[flat][0]}; leave them out"
+        )
     matrices = codec.matrix(centre, scale, network.size)
     keypoints = torch.empty(len(poses), network.joints, 2)
     scores = torch.empty(len(poses), network.joints)
