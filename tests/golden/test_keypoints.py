@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from replab.keypoints import affine, boxes, decode, flips, losses
+from replab.keypoints.codecs import codec
 from replab.keypoints.encode import target_heatmaps
 from replab.keypoints.half_body import half_body
 from replab.keypoints.skeletons import COCO, MPII
@@ -282,6 +283,51 @@ class TestDecode:
         average, count = gold["accuracy_avg_cnt"].tolist()
         assert mean.item() == pytest.approx(average, abs=1e-12)
         assert (shares >= 0).sum() == count
+
+
+class TestCodecs:
+    """The codecs `released` and `plain` bundle what the published code does."""
+
+    @pytest.mark.parametrize(("sigma", "size"), [(2, (48, 64)), (3, (72, 96))])
+    def test_targets(self, sigma, size):
+        gold = arrays(f"target_heatmaps_sigma{sigma}_{size[1]}x{size[0]}.npz")
+        given = (gold["joints"], gold["joints_vis"], (4 * size[0], 4 * size[1]), size)
+        for name in ("released", "plain"):
+            targets, weights = codec(name, sigma=sigma).encode(*given)
+            assert_close(targets, gold["target"], 1e-6)
+            assert torch.equal(weights[..., None], gold["target_weight"])
+
+    @pytest.mark.parametrize("size", ["64x48", "96x72"])
+    def test_joints(self, size):
+        gold = TestDecode.case(size)
+        given = (gold["heatmaps"].float(), gold["center"], gold["scale"])
+        for name, key in (("released", ""), ("plain", "_no_post_process")):
+            joints, score = codec(name).decode(*given)
+            assert_close(joints, gold["final_preds" + key], 1e-3)
+            assert torch.equal(score[..., None], gold["maxvals"])
+
+    @pytest.mark.parametrize("size", ["64x48", "96x72"])
+    @pytest.mark.parametrize("name", ["dark", "udp"])
+    def test_special_maps_of_other_codecs(self, name, size):
+        """No golden numbers, but no map, however odd, may give a joint that is no number."""
+        gold = TestDecode.case(size)
+        maps = gold["heatmaps"].float()
+        place, score = codec(name).locate(maps)
+        highest, value = decode.highest(maps)
+        assert place.isfinite().all()
+        assert torch.equal(score, value)
+        assert torch.equal(place[value <= 0], highest[value <= 0])
+        # Away from the special maps the step stays within the peak's own pixel and its neighbours.
+        step = (place - highest)[:-1].abs().amax(dim=-1)
+        assert (step > 0).float().mean() > 0.5
+        assert step.quantile(0.9) < 1.5
+
+    def test_flip_average(self):
+        gold = arrays("flip.npz")
+        given = (gold["coco_output"], gold["coco_output_of_flipped_input"], COCO.mirror)
+        shifted, plain = (codec(n).flip_average(*given) for n in ("released", "udp"))
+        assert torch.equal(shifted, gold["coco_average_shift"])
+        assert torch.equal(plain, gold["coco_average_noshift"])
 
 
 WEIGHTS = {

@@ -99,7 +99,10 @@ def test_refinements(refinement, maps, expected):
     assert place[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("refinement", ["sign", "sign-by-axis", "second-highest", "none"])
+ALL = ["sign", "sign-by-axis", "second-highest", "none", "dark", "udp"]
+
+
+@pytest.mark.parametrize("refinement", ALL)
 def test_maps_without_a_peak_stay_at_the_corner(refinement):
     for level in (0.0, -1.0):
         maps = torch.full((1, 1, 8, 10), level)
@@ -109,8 +112,8 @@ def test_maps_without_a_peak_stay_at_the_corner(refinement):
 
 
 def test_unknown_refinement_is_refused():
-    with pytest.raises(ValueError, match="dark"):
-        decode.refine(peak_at(1, 1), torch.ones(1, 1, 2), "dark")
+    with pytest.raises(ValueError, match="quarter"):
+        decode.refine(peak_at(1, 1), torch.ones(1, 1, 2), "quarter")
 
 
 @settings(deadline=None, max_examples=30)
@@ -173,9 +176,34 @@ def test_mirrored_input_and_mirrored_joints_meet():
     assert torch.equal(shifted[..., 1:], maps[..., 1:])
 
 
-def test_shift_is_none_or_one():
+@pytest.mark.parametrize("shift", flips.SHIFTS)
+def test_shifted_maps_keep_their_first_columns(shift):
+    maps = torch.rand(2, 3, 4, 6)
+    back = flips.flip_back(maps, (0, 2, 1), shift=shift)
+    plain = maps[:, [0, 2, 1]].flip(-1)
+    assert torch.equal(back[..., shift:], plain[..., : 6 - shift])
+    assert torch.equal(back[..., :shift], plain[..., :shift])
+    average = flips.flip_average(maps, maps, (0, 2, 1), shift=shift)
+    assert torch.equal(average, (maps + back) * 0.5)
+
+
+@pytest.mark.parametrize("shift", [-1, 3])
+def test_other_shifts_are_refused(shift):
     with pytest.raises(ValueError, match="shift"):
-        flips.flip_back(torch.zeros(1, 1, 2, 2), (0,), shift=2)
+        flips.flip_back(torch.zeros(1, 1, 2, 8), (0,), shift=shift)
+
+
+def test_highest_of_equals_is_the_first_in_every_number_format():
+    maps = torch.zeros(1, 3, 5, 7)
+    for joint, (x, y) in enumerate([(3, 2), (6, 0), (0, 4)]):
+        maps[0, joint, y, x] = maps[0, joint, 4, 5] = 0.5
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        place, value = decode.highest(maps.to(dtype))
+        assert place[0].tolist() == [[3, 2], [6, 0], [0, 4]]
+        assert (value == 0.5).all()
+    # Of maps that are views of others, and of those that carry gradients.
+    turned = maps.transpose(2, 3).contiguous().transpose(2, 3).requires_grad_()
+    assert decode.highest(turned)[0][0].tolist() == [[3, 2], [6, 0], [0, 4]]
 
 
 def test_losses_by_hand():

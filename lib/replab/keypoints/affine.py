@@ -2,10 +2,12 @@
 
 Source: leoxiaobin/deep-high-resolution-net.pytorch@6f69e46, lib/utils/transforms.py. The centre of
 the box comes to (width / 2, height / 2) of the crop, half a pixel from its true centre; only the
-scale's width enters, so the crop's height follows from its aspect.
+scale's width enters, so the crop's height follows from its aspect. Huang et al. 2020 (UDP) count
+lengths in spaces between pixels, so that the box's edges come to the first and the last pixel.
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from replab.keypoints.boxes import PIXEL_STD
+
+CropRule = Literal["released", "udp"]
 
 
 def crop_matrix(
@@ -23,6 +27,7 @@ def crop_matrix(
     *,
     inverse: bool = False,
     rounded: bool = True,
+    rule: CropRule = "released",
 ) -> torch.Tensor:
     """Matrices that take the pixels of an image to those of a crop: N×2×3, float64.
 
@@ -35,10 +40,18 @@ def crop_matrix(
         inverse: from the crop to the image.
         rounded: round the three pairs of points that define the map to float32, as released;
             without, the map is exact (up to 1e-4 px of the image away).
+        rule: `released`, or `udp` of Huang et al. 2020: edges of the box to the centres of the
+            crop's outermost pixels, each side by its own scale, always exact. UDP's own code
+            (HuangJunJie2017/UDP-Pose@9cc7e4b) counts degrees the other way round.
 
     Raises:
-        ValueError: a width is not positive.
+        ValueError: the rule is unknown; a width is not positive; by UDP's rule, a height is not
+            either, or a side of the crop has fewer than 2 px.
     """
+    if rule == "udp":
+        return _udp_matrix(centre, scale, size, rotation, inverse=inverse)
+    if rule != "released":
+        raise ValueError(f"no rule {rule!r} for crops")
     # The released code doubles as float32 what the data sets give as float32.
     source_width = (scale[..., 0] * PIXEL_STD).double()
     if not bool((source_width > 0).all()):
@@ -69,6 +82,28 @@ def crop_matrix(
         linear = target @ _inverse2(source)
         offset = middle - (linear @ first[..., None])[..., 0]
     return torch.cat((linear, offset[..., None]), dim=-1)
+
+
+def _udp_matrix(
+    centre: torch.Tensor,
+    scale: torch.Tensor,
+    size: tuple[int, int],
+    rotation: torch.Tensor | float,
+    *,
+    inverse: bool,
+) -> torch.Tensor:
+    box = (scale * PIXEL_STD).double()
+    if not bool((box > 0).all()) or min(size) < 2:
+        raise ValueError(f"boxes must be above 0 px, crops of 2 px or more, not {size}")
+    degrees = torch.as_tensor(rotation, dtype=torch.float64, device=centre.device)
+    radians = (degrees * (math.pi / 180)).expand(box.shape[:-1])
+    cos, sin = radians.cos(), radians.sin()
+    spaces = torch.tensor(size, dtype=torch.float64, device=centre.device) - 1
+    turn = torch.stack((torch.stack((cos, sin), dim=-1), torch.stack((-sin, cos), dim=-1)), dim=-2)
+    linear = (spaces / box)[..., None] * turn
+    offset = spaces / 2 - (linear @ centre.double()[..., None])[..., 0]
+    forward = torch.cat((linear, offset[..., None]), dim=-1)
+    return invert(forward) if inverse else forward
 
 
 def invert(matrix: torch.Tensor) -> torch.Tensor:

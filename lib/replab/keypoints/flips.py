@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
+SHIFTS = (0, 1, 2)
+
 
 def flip_back(
     heatmaps: torch.Tensor, mirror: Sequence[int] | torch.Tensor, *, shift: int = 1
@@ -18,18 +20,19 @@ def flip_back(
         heatmaps: of the mirrored images.
         mirror: K, whence each joint's map comes: `Skeleton.mirror`, or that as a tensor on the
             device, which saves copying it each time.
-        shift: px of the heatmap by which the maps are moved to the right; the first column keeps
-            its value. The released evaluation uses 1, since a mirrored input is not mirrored on
-            the grid of the heatmap; the papers do not mention it, and 0 leaves it out.
+        shift: px of the heatmap by which the maps are moved to the right; the first columns keep
+            their values. The released evaluation uses 1, since an input mirrored by the released
+            crop's rule is off by ¾ px on the grid of the heatmap; the papers do not mention it, 0
+            leaves it out, and 2 is too much.
 
     Raises:
-        ValueError: the shift is neither 0 nor 1.
+        ValueError: the shift is not 0, 1 or 2.
     """
-    if shift not in (0, 1):
-        raise ValueError(f"the shift is 0 or 1 px, not {shift}")
+    if shift not in SHIFTS:
+        raise ValueError(f"the shift is 0, 1 or 2 px, not {shift}")
     order = torch.as_tensor(mirror, device=heatmaps.device)
     back = heatmaps.index_select(1, order).flip(-1)
-    return torch.cat((back[..., :1], back[..., :-1]), dim=-1) if shift else back
+    return torch.cat((back[..., :shift], back[..., :-shift]), dim=-1) if shift else back
 
 
 def flip_average(
