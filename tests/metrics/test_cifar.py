@@ -237,9 +237,7 @@ def test_files_that_are_no_cifar_checkpoint(images, tmp_path):
             path.write_bytes(content)
         assert message in one_line(path, lambda: score_checkpoint(path, images, np.zeros(50)))
     torch.save({"weight": torch.ones(3)}, path)
-    assert "of no network" in one_line(
-        path, lambda: score_checkpoint(path, images, np.zeros(50))
-    )
+    assert "of no network" in one_line(path, lambda: score_checkpoint(path, images, np.zeros(50)))
     state = net().state_dict()
     state["linear.bias"] = torch.full((10,), float("nan"))
     torch.save(state, path)

@@ -75,8 +75,9 @@ def test_incomplete_nets_are_refused(name, lost, kind):
 
 def mmpose(state, head="head"):
     """The names that mmpose gives the tensors of a pose net."""
+    heads = ("final_layer", "deconv_layers")
     return {
-        f"{head if name.startswith(('final_layer', 'deconv_layers')) else 'backbone'}.{name}": value
+        f"{head if name.startswith(heads) else 'backbone'}.{name}": value
         for name, value in state.items()
     }
 

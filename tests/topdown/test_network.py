@@ -214,7 +214,7 @@ class TestCrops:
         from replab.topdown.predict import predict
 
         poses = made_set(boxes=((1.0, 2, 3, 4), (5, 5, 0, 0)))
-        with pytest.raises(UserError, match="1 boxes have no area or are no numbers, first that of"):
+        with pytest.raises(UserError, match="1 boxes have no area or are no numbers, first that"):
             predict(open_network(small_hrnet), poses, codec("released"))
 
 
