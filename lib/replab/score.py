@@ -83,10 +83,10 @@ def _weights_on_coco(options: Namespace) -> None:
             draws=options.draws,
             progress=progress,
         )
-    _note(f"{count} {reason} left out" for reason, count in found.left_out.items())
+    _note(f"{count} {reason} left out" for reason, count in found.about.left_out.items())
     about = (
-        f"{network.model} on {found.set_name}, {found.boxes} boxes ({found.box_source}), "
-        f"{found.people_per_s:.1f} people/s"
+        f"{network.model} on {poses.name}, {found.boxes} boxes ({poses.box_source}), "
+        f"{found.about.people_per_s:.1f} people/s"
     )
     emit(
         found.as_dict(), options.json, _ten_numbers(found.score.as_dict(), found.intervals, about)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from replab.bench import coco
+from replab.bench import coco, usual_pose
 from replab.metrics.coco import METRICS
 
 
@@ -22,8 +22,8 @@ def test_both_ways_give_the_same_numbers(tmp_path):
 def test_the_peer_notices_other_numbers(tmp_path, monkeypatch):
     ours, peer = coco.steps(coco.made_poses(60, 120, 900), tmp_path)
     ours()
-    plain = coco._usual_suppression
-    monkeypatch.setattr(coco, "_usual_suppression", lambda *given: plain(*given)[:1])
+    plain = usual_pose.suppressed
+    monkeypatch.setattr(usual_pose, "suppressed", lambda *given: plain(*given)[:1])
     with pytest.raises(RuntimeError, match="ours gives"):
         peer()
 

@@ -1,8 +1,5 @@
 """From poses in detected boxes to AP, beside the way of the authors' code."""
 
-import json
-from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replab.bench import Benchmark, Step
+from replab.bench import Benchmark, Step, usual_pose
 
 # The detections file that the papers' tables rest on holds so many boxes of val2017.
 IMAGES, PEOPLE, BOXES = 5000, 11_000, 104_125
@@ -169,7 +166,7 @@ def steps(poses: Poses, folder: Path) -> tuple[Step, Step]:
     from replab.metrics.coco import evaluate
     from replab.metrics.coco_files import from_arrays, read_truth
 
-    truth, loaded = read_truth(poses.truth), _loaded(poses.truth)
+    truth, loaded = read_truth(poses.truth), usual_pose.annotations(poses.truth)
     found: dict[str, float] = {}
 
     def ours() -> dict[str, float]:
@@ -182,86 +179,11 @@ def steps(poses: Poses, folder: Path) -> tuple[Step, Step]:
         return dict(found)
 
     def peer() -> dict[str, float]:
-        numbers = _usual(poses, loaded, folder / "results.json")
+        columns = (poses.images.tolist(), poses.keypoints, poses.scale, poses.box_scores)
+        entries = usual_pose.entries(*columns)
+        numbers = usual_pose.average_precision(loaded, entries, folder / "results.json")
         if found and not np.allclose(list(found.values()), numbers, rtol=0, atol=1e-9):
             raise RuntimeError(f"ours gives {list(found.values())}, the peer {numbers}")
         return dict(zip(found, numbers, strict=True)) if found else {}
 
     return ours, peer
-
-
-def _loaded(truth: dict[str, Any]) -> Any:
-    """The ground truth as the peer's evaluator has it."""
-    import contextlib
-    import io
-
-    from pycocotools.coco import COCO
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        loaded = COCO()
-        loaded.dataset = json.loads(json.dumps(truth))
-        loaded.createIndex()
-    return loaded
-
-
-def _usual(poses: Poses, loaded: Any, path: Path) -> list[float]:
-    """The ten numbers by loops over pictures, people and joints, as most repositories have them.
-
-    At its best honest form: the file is written without indents and read once, and no array is
-    copied that need not be.
-    """
-    import contextlib
-    import io
-
-    from pycocotools.cocoeval import COCOeval
-
-    from replab.keypoints.skeletons import COCO
-
-    areas = np.prod(poses.scale * SCALE_UNIT, axis=1)
-    by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    columns = (poses.images.tolist(), poses.keypoints, areas, poses.box_scores)
-    for image, keypoints, area, score in zip(*columns, strict=True):
-        by_image[image].append({"keypoints": keypoints, "area": area, "score": score})
-    results = []
-    for image, people in by_image.items():
-        for person in people:
-            passed = [height for height in person["keypoints"][:, 2] if height > 0.2]
-            mean = sum(passed) / len(passed) if passed else 0
-            person["score"] = mean * person["score"]
-        for place in _usual_suppression(people, COCO.sigmas):
-            person = people[place]
-            results.append(
-                {
-                    "image_id": image,
-                    "category_id": 1,
-                    "keypoints": person["keypoints"].astype(np.float64).ravel().tolist(),
-                    "score": float(person["score"]),
-                }
-            )
-    with path.open("w") as stream:
-        json.dump(results, stream)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluator = COCOeval(loaded, loaded.loadRes(str(path)), "keypoints")
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    return [float(number) for number in evaluator.stats]
-
-
-def _usual_suppression(people: list[dict[str, Any]], sigmas: Sequence[float]) -> list[int]:
-    """Greedy suppression in one picture: a loop over people, and one over those left."""
-    spread = (np.array(sigmas) * 2) ** 2
-    spots = np.array([person["keypoints"][:, :2] for person in people])
-    areas = np.array([person["area"] for person in people])
-    order = np.array([person["score"] for person in people]).argsort(kind="stable")[::-1]
-    kept = []
-    while order.size:
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        alike = np.zeros(len(order))
-        for i, other in enumerate(order):
-            away = spots[other] - spots[best]
-            wide = (areas[best] + areas[other]) / 2 + np.spacing(1)
-            alike[i] = np.exp(-((away**2).sum(axis=1) / spread / wide / 2)).mean()
-        order = order[alike <= 0.9]
-    return kept

@@ -7,6 +7,8 @@ network twice in fp32, heatmaps travel between libraries, joints are decoded one
 no code with `replab.keypoints` and `replab.topdown`; the tests use it as their reference.
 """
 
+import contextlib
+import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -164,70 +166,94 @@ def estimate(
     return np.concatenate(results)
 
 
-def oks(one: np.ndarray, others: np.ndarray, area: float, areas: Sequence[float]) -> list[float]:
-    """Likeness of a pose (K×3) to others (M×K×3) by the mean of their crops' areas in px²."""
-    variances = (2 * SIGMAS) ** 2
-    found = []
-    for other, its_area in zip(others, areas, strict=True):
-        distance = (other[:, 0] - one[:, 0]) ** 2 + (other[:, 1] - one[:, 1]) ** 2
-        error = distance / variances / ((area + its_area) / 2 + np.spacing(1)) / 2
-        found.append(float(np.mean(np.exp(-error))))
-    return found
-
-
 def results(people: Sequence[Mapping[str, Any]], joints: np.ndarray, aspect: float) -> list[Any]:
-    """Entries of COCO's result file: poses scored anew, those found twice in a picture dropped."""
+    """Entries of COCO's result file for people whose joints (N×17×3) were estimated."""
+    scales = np.array([centre_and_scale(person["box"], aspect)[1] for person in people])
+    images, scores = ([person[key] for person in people] for key in ("image", "score"))
+    return entries(images, joints, scales, scores)
+
+
+def entries(
+    images: Sequence[int], joints: np.ndarray, scales: np.ndarray, box_scores: Iterable[float]
+) -> list[Any]:
+    """Entries of COCO's result file: poses scored anew, those found twice in a picture dropped.
+
+    At its best honest form: no array is copied that need not be.
+
+    Args:
+        images: N ids.
+        joints: N×17×3, x, y in px and score.
+        scales: N×2, of the crops, in units of 200 px.
+        box_scores: N.
+    """
+    areas = np.prod(scales * scales.dtype.type(200), axis=1)
     by_image: dict[int, list[dict[str, Any]]] = {}
-    for person, pose in zip(people, joints, strict=True):
-        _, scale = centre_and_scale(person["box"], aspect)
-        total, seen = 0.0, 0
-        for score in pose[:, 2]:
-            if score > 0.2:
-                total += score
-                seen += 1
-        entry = {
-            "pose": pose,
-            "area": float(np.prod(scale * np.float32(200))),
-            "score": (total / seen if seen else 0.0) * person["score"],
-        }
-        by_image.setdefault(person["image"], []).append(entry)
-    entries = []
-    for image, poses in by_image.items():
-        left = list(np.array([pose["score"] for pose in poses]).argsort()[::-1])
-        while left:
-            best = poses[left[0]]
-            entries.append(
+    for image, pose, area, score in zip(images, joints, areas, box_scores, strict=True):
+        person = {"pose": pose, "area": area, "score": score}
+        by_image.setdefault(image, []).append(person)
+    found = []
+    for image, people in by_image.items():
+        for person in people:
+            passed = [score for score in person["pose"][:, 2] if score > 0.2]
+            person["score"] = (sum(passed) / len(passed) if passed else 0) * person["score"]
+        for place in suppressed(people):
+            person = people[place]
+            found.append(
                 {
                     "image_id": image,
                     "category_id": 1,
-                    "keypoints": [float(number) for number in best["pose"].ravel()],
-                    "score": float(best["score"]),
+                    "keypoints": person["pose"].astype(np.float64).ravel().tolist(),
+                    "score": float(person["score"]),
                 }
             )
-            alike = oks(
-                best["pose"],
-                np.array([poses[i]["pose"] for i in left[1:]]).reshape(-1, len(SIGMAS), 3),
-                best["area"],
-                [poses[i]["area"] for i in left[1:]],
-            )
-            left = [i for i, found in zip(left[1:], alike, strict=True) if found <= 0.9]
-    return entries
+    return found
 
 
-def average_precision(truth: Path, entries: Iterable[Any], result: Path) -> list[float]:
-    """COCO's ten statistics by pycocotools, through an indented result file as is usual."""
-    import contextlib
-    import io
+def suppressed(people: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Who stays in one picture: a loop over people, and one over those left."""
+    spread = (2 * SIGMAS) ** 2
+    spots = np.array([person["pose"][:, :2] for person in people])
+    areas = np.array([person["area"] for person in people])
+    order = np.array([person["score"] for person in people]).argsort(kind="stable")[::-1]
+    kept = []
+    while order.size:
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        alike = np.zeros(len(order))
+        for i, other in enumerate(order):
+            away = spots[other] - spots[best]
+            wide = (areas[best] + areas[other]) / 2 + np.spacing(1)
+            alike[i] = np.exp(-((away**2).sum(axis=1) / spread / wide / 2)).mean()
+        order = order[alike <= 0.9]
+    return kept
 
+
+def annotations(truth: Mapping[str, Any]) -> Any:
+    """Ground truth as pycocotools has it."""
     from pycocotools.coco import COCO
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        loaded = COCO()
+        loaded.dataset = json.loads(json.dumps(truth))
+        loaded.createIndex()
+    return loaded
+
+
+def average_precision(truth: Any, found: Sequence[Any], path: Path) -> list[float]:
+    """COCO's ten statistics by pycocotools, through a result file that is written and read.
+
+    Args:
+        truth: of `annotations`.
+        found: of `entries`.
+        path: of the result file.
+    """
     from pycocotools.cocoeval import COCOeval
 
-    with result.open("w") as stream:
-        json.dump(list(entries), stream, sort_keys=True, indent=4)
+    with path.open("w") as stream:
+        json.dump(found, stream)
     with contextlib.redirect_stdout(io.StringIO()):
-        annotations = COCO(str(truth))
-        evaluation = COCOeval(annotations, annotations.loadRes(str(result)), "keypoints")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return [float(number) for number in evaluation.stats]
+        evaluator = COCOeval(truth, truth.loadRes(str(path)), "keypoints")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return [float(number) for number in evaluator.stats]

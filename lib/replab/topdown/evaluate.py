@@ -23,43 +23,74 @@ from replab.topdown.predict import Predictions, predict
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """COCO's ten numbers of a network on a set, and all that they hang on.
+class Circumstances:
+    """What a number hangs on besides the weights' quality.
 
     Attributes:
-        score: the ten numbers, fractions.
-        intervals: of each, over pictures drawn anew; empty where none were asked for.
         set_name: of the data set.
         fingerprint: of annotations, boxes and pictures.
         box_source: `gt` or the detections file: numbers of different sources are different
             claims.
-        boxes: how many people or boxes were looked at.
-        kept: how many poses were left after suppression.
-        left_out: annotations and boxes that were not looked at, by the reason.
+        left_out: annotations, boxes and people that were not looked at, by the reason.
         network: name, options, weights' digest, input size, preprocessing and precision.
-        protocol: codec, shift of the mirror image, thresholds.
+        protocol: codec, shift of the mirror image, and what poses are scored by.
         people_per_s: from pictures to joints.
         warnings: what a reader of the numbers should know.
     """
 
-    score: CocoScore
-    intervals: Mapping[str, tuple[float, float]]
     set_name: str
     fingerprint: str
     box_source: str
-    boxes: int
-    kept: int
     left_out: Mapping[str, int]
     network: Mapping[str, Any]
     protocol: Mapping[str, Any]
     people_per_s: float
     warnings: tuple[str, ...]
 
+
+@dataclass(frozen=True)
+class Evaluation:
+    """COCO's ten numbers of a network on a set, and what they hang on.
+
+    Attributes:
+        score: the ten numbers, fractions.
+        intervals: of each, over pictures drawn anew; empty where none were asked for.
+        boxes: how many people or boxes were looked at.
+        kept: how many poses were left after suppression.
+        about: what the numbers hang on.
+    """
+
+    score: CocoScore
+    intervals: Mapping[str, tuple[float, float]]
+    boxes: int
+    kept: int
+    about: Circumstances
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values; the ten numbers stand at the top, as those of `score coco`."""
-        details = asdict(self)
-        del details["score"]
-        return {**self.score.as_dict(), "engine": self.score.engine, **details}
+        return {
+            **self.score.as_dict(),
+            "intervals": self.intervals,
+            "boxes": self.boxes,
+            "kept": self.kept,
+            "engine": self.score.engine,
+            **asdict(self.about),
+        }
+
+
+@dataclass(frozen=True)
+class PckEvaluation:
+    """Joints that a network finds on a set, and what the number hangs on.
+
+    Attributes:
+        pck: shares of joints found, percent, by threshold and joint.
+        distances: of each joint, in reference lengths: for intervals over people.
+        about: what the number hangs on.
+    """
+
+    pck: Pck
+    distances: Distances
+    about: Circumstances
 
 
 def evaluate_coco(
@@ -111,44 +142,14 @@ def evaluate_coco(
     if results is not None:
         write_results(results, found)
     score = evaluate(truth, found, engine=engine)
+    rules = {"joint_score": VISIBLE, "oks_nms": OVERLAP}
     return Evaluation(
         score=score,
         intervals=bootstrap(truth, found, draws=draws) if draws else {},
-        set_name=poses.name,
-        fingerprint=poses.fingerprint,
-        box_source=poses.box_source,
         boxes=len(poses),
         kept=len(found),
-        left_out=dict(poses.left_out),
-        network=describe(network),
-        protocol=protocol(codec, flip=flip),
-        people_per_s=predictions.people_per_s,
-        warnings=network.warnings,
+        about=_circumstances(network, poses, codec, flip, predictions, poses.left_out, rules),
     )
-
-
-@dataclass(frozen=True)
-class PckEvaluation:
-    """Joints that a network finds on a set, and all that the number hangs on.
-
-    Attributes:
-        pck: shares of joints found, percent, by threshold and joint.
-        distances: of each joint, in reference lengths: for intervals over people.
-        set_name, fingerprint, box_source, network, protocol, people_per_s, warnings: as of
-            `Evaluation`.
-        left_out: people who were not looked at, by the reason.
-    """
-
-    pck: Pck
-    distances: Distances
-    set_name: str
-    fingerprint: str
-    box_source: str
-    left_out: Mapping[str, int]
-    network: Mapping[str, Any]
-    protocol: Mapping[str, Any]
-    people_per_s: float
-    warnings: tuple[str, ...]
 
 
 def evaluate_pck(
@@ -188,17 +189,11 @@ def evaluate_pck(
     )
     found = distances(predictions.keypoints, some.joints, reference[measurable], some.visible > 0)
     without = int((~measurable).sum())
+    left_out = dict(poses.left_out) | ({"no reference length": without} if without else {})
     return PckEvaluation(
         pck=found.pck(thresholds),
         distances=found,
-        set_name=poses.name,
-        fingerprint=poses.fingerprint,
-        box_source=poses.box_source,
-        left_out=dict(poses.left_out) | ({"no reference length": without} if without else {}),
-        network=describe(network),
-        protocol={"codec": codec.name, "flip_shift": codec.shift if flip else None},
-        people_per_s=predictions.people_per_s,
-        warnings=network.warnings,
+        about=_circumstances(network, poses, codec, flip, predictions, left_out, {}),
     )
 
 
@@ -220,25 +215,31 @@ def detections(poses: PoseSet, predictions: Predictions) -> Detections:
     )
 
 
-def describe(network: PoseNetwork) -> dict[str, Any]:
-    """What a result says of the network that made it."""
+def _circumstances(
+    network: PoseNetwork,
+    poses: PoseSet,
+    codec: Codec,
+    flip: bool,
+    predictions: Predictions,
+    left_out: Mapping[str, int],
+    rules: Mapping[str, Any],
+) -> Circumstances:
     width, height = network.size
-    return {
-        "model": network.model,
-        "options": network.options,
-        "weights": network.weights,
-        "input": f"{height}x{width}",
-        "preprocessing": network.preprocessing.as_dict(),
-        "precision": network.precision,
-        "engine": "compiled" if network.compiled else "eager",
-    }
-
-
-def protocol(codec: Codec, *, flip: bool) -> dict[str, Any]:
-    """What a result says of how heatmaps became scored poses."""
-    return {
-        "codec": codec.name,
-        "flip_shift": codec.shift if flip else None,
-        "joint_score": VISIBLE,
-        "oks_nms": OVERLAP,
-    }
+    return Circumstances(
+        set_name=poses.name,
+        fingerprint=poses.fingerprint,
+        box_source=poses.box_source,
+        left_out=dict(left_out),
+        network={
+            "model": network.model,
+            "options": network.options,
+            "weights": network.weights,
+            "input": f"{height}x{width}",
+            "preprocessing": network.preprocessing.as_dict(),
+            "precision": network.precision,
+            "engine": "compiled" if network.compiled else "eager",
+        },
+        protocol={"codec": codec.name, "flip_shift": codec.shift if flip else None, **rules},
+        people_per_s=predictions.people_per_s,
+        warnings=network.warnings,
+    )
