@@ -45,12 +45,12 @@ print(sorted(r.metrics["params"] for r in records))
 import torch
 from replab import models
 from replab.training import batches
-from replab.training.loop import train_classifier
+from replab.training.loop import train
 data = batches.DeviceImages(torch.randn(20, 3, 8, 8), torch.arange(20) % 10)
 recipe = {"iterations": 2, "batch_size": 4, "lr": 0.1, "schedule": "steps", "drops": [1],
           "momentum": 0.9, "weight_decay": 1e-4, "augment": True}
 source = batches.shuffled(data, recipe, seed=0)
-trained = train_classifier(models.create("cifar_resnet8"), source, recipe, seed=0, device="cpu")
+trained = train(models.create("cifar_resnet8"), source, recipe, seed=0, device="cpu")
 print(len(trained.history.loss))
 """
 

@@ -78,11 +78,11 @@ def train(context: RunContext) -> RunResult:
     With `evaluate_every` in the recipe, also the test error on the way (Fig. 6); with
     `response_images`, the layer responses at the end (Fig. 7).
     """
-    from replab.training.loop import train_classifier
+    from replab.training import loop
 
     ready, recipe = prepare(context), context.recipe
     glance = recipe.get("glance_images")
-    trained = train_classifier(
+    trained = loop.train(
         ready.model,
         ready.batches,
         ready.recipe,

@@ -110,11 +110,11 @@ def train_on(images: "ImageNet", context: RunContext) -> RunResult:
     On the way, every `evaluate_every` iterations, the centre crops of the validation images are
     scored too: for the curve, they decide nothing.
     """
-    from replab.training.loop import train_classifier
+    from replab.training import loop
 
     ready, recipe = prepare(images, context), context.recipe
     try:
-        trained = train_classifier(
+        trained = loop.train(
             ready.model,
             ready.batches,
             recipe,

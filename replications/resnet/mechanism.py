@@ -47,8 +47,8 @@ def mechanism(context: RunContext) -> RunResult:
     import torch
 
     from replab import models
-    from replab.training import batches, signals
-    from replab.training.loop import Diverged, train_classifier
+    from replab.training import batches, loop, signals
+    from replab.training.loop import Diverged
 
     recipe, variant = context.recipe, context.variant
     training = _images(
@@ -69,7 +69,7 @@ def mechanism(context: RunContext) -> RunResult:
     iterations, throughput, engine, diverged = 0, None, "", False
     if variant["depth"] not in recipe["untrained_depths"]:
         try:
-            trained = train_classifier(
+            trained = loop.train(
                 model,
                 batches.shuffled(training, recipe, context.seed),
                 recipe,

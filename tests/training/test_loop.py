@@ -18,7 +18,7 @@ from replab import models
 from replab.errors import CheckFailed, UserError
 from replab.training import checkpoints, loop
 from replab.training.batches import DeviceImages, shuffled
-from replab.training.loop import Diverged, History, train_classifier
+from replab.training.loop import Diverged, History
 
 RECIPE = {
     "iterations": 50,
@@ -55,7 +55,7 @@ def net(seed=0):
 def train(model, recipe=RECIPE, *, data=None, **options):
     options = {"seed": 0, "device": "cpu", **options}
     source = shuffled(data or separable(), recipe, options["seed"])
-    return train_classifier(model, source, recipe, **options)
+    return loop.train(model, source, recipe, **options)
 
 
 def assert_same(one, other):

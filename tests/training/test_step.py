@@ -8,7 +8,8 @@ from torch import nn
 
 from replab import models
 from replab.training import batches
-from replab.training.loop import train_classifier
+from replab.training.loop import train
+from replab.training.objectives import classification
 from replab.training.step import EagerStep, GraphStep, make_step
 
 RECIPE = {
@@ -20,6 +21,8 @@ RECIPE = {
     "weight_decay": 1e-4,
     "augment": True,
 }
+
+CPU = {"device": "cpu", "precision": "fp32", "compiled": False}
 
 
 def images(device="cpu"):
@@ -47,7 +50,9 @@ def test_a_step_returns_loss_and_error_from_before_the_update():
     model, data = small(), images()
     expected = nn.functional.cross_entropy(model(data.images), data.labels).item()
     wrong = (model(data.images).argmax(1) != data.labels).float().mean().item()
-    step = EagerStep(model, sgd(model), device="cpu", precision="fp32", compiled=False)
+    step = EagerStep(
+        model, sgd(model), classification, device="cpu", precision="fp32", compiled=False
+    )
     loss, error = step(data.images, data.labels)
     assert step.engine == "eager"
     assert loss.item() == pytest.approx(expected, rel=1e-6)
@@ -59,7 +64,9 @@ def test_a_step_returns_loss_and_error_from_before_the_update():
 
 def test_gradients_do_not_add_up():
     model, data = small(), images()
-    step = EagerStep(model, sgd(model), device="cpu", precision="fp32", compiled=False)
+    step = EagerStep(
+        model, sgd(model), classification, device="cpu", precision="fp32", compiled=False
+    )
     step.optimiser.param_groups[0]["lr"] = 0.0
     step(data.images, data.labels)
     first = model[0].weight.grad.clone()
@@ -69,7 +76,9 @@ def test_gradients_do_not_add_up():
 
 def test_on_a_cpu_there_is_no_graph():
     model = small()
-    step = make_step(model, sgd(model), device="cpu", precision="fp32", compiled=False)
+    step = make_step(
+        model, sgd(model), classification, device="cpu", precision="fp32", compiled=False
+    )
     assert isinstance(step, EagerStep)
 
 
@@ -79,8 +88,8 @@ def test_on_a_cpu_there_is_no_graph():
 def test_compiled_learns_the_same(one_thread):
     source = batches.shuffled(images(), RECIPE, seed=0)
     eager, compiled = small(), small()
-    expected = train_classifier(eager, source, RECIPE, seed=0, device="cpu")
-    found = train_classifier(compiled, source, RECIPE, seed=0, device="cpu", compiled=True)
+    expected = train(eager, source, RECIPE, seed=0, device="cpu")
+    found = train(compiled, source, RECIPE, seed=0, device="cpu", compiled=True)
     assert (expected.engine, found.engine) == ("eager", "compiled")
     assert found.history.loss == pytest.approx(expected.history.loss, abs=1e-4)
     # The names stay those of the net, so that weights and checkpoints fit either way.
@@ -96,8 +105,12 @@ def test_a_graph_learns_the_same():
     plain = models.create("cifar_resnet8").cuda()
     torch.manual_seed(0)
     graphed = models.create("cifar_resnet8").cuda()
-    step = EagerStep(plain, sgd(plain), device="cuda", precision="fp32", compiled=False)
-    other = EagerStep(graphed, sgd(graphed), device="cuda", precision="fp32", compiled=False)
+    step = EagerStep(
+        plain, sgd(plain), classification, device="cuda", precision="fp32", compiled=False
+    )
+    other = EagerStep(
+        graphed, sgd(graphed), classification, device="cuda", precision="fp32", compiled=False
+    )
     graph = GraphStep(other)
     assert graph.engine == "cuda-graph"
     for iteration in range(5):

@@ -94,13 +94,13 @@ def our_net(name: str) -> Any:
 def our_training(name: str, images: Any, labels: Any) -> Step:
     """A few iterations of the loop as an experiment calls it."""
     from replab.runs.hardware import native_precision
-    from replab.training.loop import train_classifier
+    from replab.training.loop import train
 
     model, source = our_net(name), our_batches(images, labels)
     precision = native_precision("cpu")
 
     def step() -> None:
-        train_classifier(model, source, RECIPE, seed=0, device="cpu", precision=precision)
+        train(model, source, RECIPE, seed=0, device="cpu", precision=precision)
 
     return step
 
@@ -112,6 +112,7 @@ def bare_step(name: str, *, compiled: bool) -> Step:
     import torch
 
     from replab.runs.hardware import native_precision
+    from replab.training.objectives import classification
     from replab.training.step import make_step
 
     model, source = our_net(name).train(), our_batches(*random_images())
@@ -119,7 +120,12 @@ def bare_step(name: str, *, compiled: bool) -> Step:
         model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True
     )
     precision = native_precision("cpu")
-    step = make_step(model, optimiser, device="cpu", precision=precision, compiled=compiled)
+    step = make_step(
+        *(model, optimiser, classification),
+        device="cpu",
+        precision=precision,
+        compiled=compiled,
+    )
     count = itertools.count()
 
     def several() -> None:

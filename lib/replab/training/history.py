@@ -16,8 +16,8 @@ class History:
     """Training loss and error of every iteration, and the evaluations on the way.
 
     Attributes:
-        loss: mean cross-entropy of each batch, in nats.
-        error: share of each batch that was classified wrongly, 0–1.
+        loss: of each batch; of a classifier mean cross-entropy, in nats.
+        error: share of each batch's answers that were wrong, 0–1.
         tests: (iterations done, what `evaluate` said then) of each evaluation.
     """
 
@@ -42,7 +42,7 @@ class History:
     def report(
         self, *, tail: float, points: int
     ) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
-        """Metrics and curves of the training for its record: losses in nats, errors in percent.
+        """Metrics and curves of the training for its record: losses, errors in percent.
 
         Args:
             tail: share of the iterations, the last ones, that the metrics are means of.

@@ -1,4 +1,4 @@
-"""The training loop of image classifiers."""
+"""The training loop of every network."""
 
 import math
 import sys
@@ -14,9 +14,10 @@ from torch import nn
 from replab.files import canonical_json
 from replab.training import checkpoints, schedules
 from replab.training.history import Diverged, History, WarmUp
+from replab.training.objectives import Objective, classification
 from replab.training.step import make_step
 
-__all__ = ["Batches", "Diverged", "History", "Trained", "train_classifier"]
+__all__ = ["Batches", "Diverged", "History", "Trained", "train"]
 
 CHECKPOINT_EVERY_S = 20.0
 # Large nets take seconds to save: a thirtieth of a training may go into it, unless checkpoints
@@ -31,8 +32,11 @@ READ_EVERY_ELSEWHERE = WarmUp.WINDOW
 class Batches(Protocol):
     """Where a training gets its batches."""
 
-    def batch(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images B×C×H×W and labels B of an iteration, on the device, the same at each call."""
+    def batch(self, iteration: int) -> tuple[torch.Tensor, ...]:
+        """Images B×C×H×W of an iteration and their targets, on the device, the same at each call.
+
+        Targets are what the training's objective takes: labels B of a classifier.
+        """
         ...
 
 
@@ -50,12 +54,13 @@ class Trained:
     engine: str
 
 
-def train_classifier(
+def train(
     model: nn.Module,
     batches: Batches,
     recipe: Mapping[str, Any],
     *,
     seed: int,
+    objective: Objective = classification,
     device: str,
     precision: str = "fp32",
     checkpoint: Path | None = None,
@@ -64,15 +69,19 @@ def train_classifier(
     after_step: Callable[[int, nn.Module], None] | None = None,
     compiled: bool = False,
 ) -> Trained:
-    """Train by SGD with momentum and weight decay on every parameter; the last iterate counts.
+    """Train a network; the last iterate counts.
 
-    He et al. 2016, §4.2. With the same seed, machine, thread count and versions, a training on a
-    CPU that was killed and resumed ends in the same bits as an undisturbed one.
+    With the same seed, machine, thread count and versions, a training on a CPU that was killed and
+    resumed ends in the same bits as an undisturbed one.
 
     Args:
-        recipe: `iterations`, `batch_size`, `lr`, `schedule` (see `schedules.from_recipe`),
-            `momentum`, `weight_decay`; `warm_up_rate`, if not None, is used until the training
-            error falls under 80 % (§4.2, for 110 layers); `evaluate_every`, in iterations.
+        recipe: `iterations`, `batch_size`, `lr`, `schedule` (see `schedules.from_recipe`);
+            `optimiser`: `sgd` (the default: momentum and weight decay on every parameter, He et
+            al. 2016, §4.2; needs `momentum` and `weight_decay`) or `adam` (without weight decay,
+            which reaches Adam in neither pose paper's released code); `warm_up_rate`, if not
+            None, is used until the training error falls under 80 % (He et al. 2016, §4.2, for
+            110 layers); `evaluate_every`, in iterations.
+        objective: what is minimised; see `training.objectives`.
         checkpoint: where to keep the state every 20 s, or less often where saving takes long; it
             is resumed from if it is there and of this training (recipe, seed, precision,
             network), else the training begins anew.
@@ -89,17 +98,13 @@ def train_classifier(
     history = History()
     schedule = schedules.from_recipe(dict(recipe), history)
     warm_up = WarmUp(recipe.get("warm_up_rate"), history)
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        lr=float(recipe["lr"]),
-        momentum=float(recipe["momentum"]),
-        weight_decay=float(recipe["weight_decay"]),
-        fused=True,
-    )
+    optimiser = _optimiser(model, recipe)
     # A checkpoint of another recipe would mix two trainings in one record.
     about = canonical_json({"recipe": dict(recipe), "seed": seed, "precision": precision})
     first = _resume(checkpoint, about, device, model, optimiser, history) if checkpoint else 0
-    step = make_step(model, optimiser, device=device, precision=precision, compiled=compiled)
+    step = make_step(
+        *(model, optimiser, objective), device=device, precision=precision, compiled=compiled
+    )
     every = int(recipe.get("evaluate_every") or 0) if evaluate else 0
     read_every = READ_EVERY.get(device.split(":")[0], READ_EVERY_ELSEWHERE)
     unread: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -118,7 +123,7 @@ def train_classifier(
         testing = evaluate is not None and (last or (every > 0 and done % every == 0))
         if last or due or testing or done % read_every == 0:
             _read(unread, history, rate, precision)
-            progress(done / iterations, f"iteration {done}, loss {history.loss[-1]:.3f}")
+            progress(done / iterations, f"iteration {done}, loss {history.loss[-1]:.3g}")
         if testing and evaluate is not None:
             paused = time.monotonic()
             history.tests.append((done, float(evaluate(model))))
@@ -135,6 +140,21 @@ def train_classifier(
     seconds = time.monotonic() - began - aside
     images = (iterations - first) * batch_size
     return Trained(history, images / seconds if images > 0 else 0.0, step.engine)
+
+
+def _optimiser(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+    kind, rate = recipe.get("optimiser", "sgd"), float(recipe["lr"])
+    if kind == "adam":
+        return torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+    if kind != "sgd":
+        raise ValueError(f"unknown optimiser {kind!r}; there are sgd and adam")
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=rate,
+        momentum=float(recipe["momentum"]),
+        weight_decay=float(recipe["weight_decay"]),
+        fused=True,
+    )
 
 
 def _read(

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from replab.training.loop import Batches, train_classifier
+from replab.training.loop import Batches, train
+from replab.training.objectives import Objective, classification
 
 STEPS = 10
 
@@ -44,11 +45,13 @@ def probe(
     precision: str,
     compiled: bool,
     workspace: Path,
+    objective: Objective = classification,
 ) -> Pace:
     """Time the first ten steps of a training; the network is not to be used afterwards.
 
     Args:
         workspace: a folder for its checkpoint.
+        objective: as of `loop.train`.
     """
     marks: list[float] = []
 
@@ -59,11 +62,12 @@ def probe(
 
     checkpoint = workspace / "checkpoint.pt"
     began = time.perf_counter()
-    train_classifier(
+    train(
         model,
         batches,
         {**recipe, "iterations": STEPS},
         seed=0,
+        objective=objective,
         device=device,
         precision=precision,
         checkpoint=checkpoint,

@@ -31,11 +31,18 @@ def from_recipe(recipe: Mapping[str, Any], history: History) -> Schedule:
     """The schedule that a recipe describes by `schedule`, `lr` and what belongs to each kind.
 
     `cosine` needs `iterations`; `steps` needs `drops`; `plateau` needs `plateau_window`,
-    `plateau_patience`, `plateau_least` and `plateau_drops` (see `history.Plateau`).
+    `plateau_patience`, `plateau_least` and `plateau_drops` (see `history.Plateau`). With
+    `warm_up_iterations`, the rate rises to it linearly.
 
     Raises:
         ValueError: the recipe names an unknown schedule.
     """
+    schedule = _whole(recipe, history)
+    rising = int(recipe.get("warm_up_iterations") or 0)
+    return warm_up(schedule, rising) if rising else schedule
+
+
+def _whole(recipe: Mapping[str, Any], history: History) -> Schedule:
     kind, rate = recipe["schedule"], float(recipe["lr"])
     if kind == "cosine":
         return cosine(rate, int(recipe["iterations"]))

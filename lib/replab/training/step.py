@@ -4,9 +4,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from replab.models.precision import autocast
+from replab.training.objectives import Objective
 
 
 class Step(Protocol):
@@ -20,13 +20,13 @@ class Step(Protocol):
     engine: str
 
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor
+        self, images: torch.Tensor, *targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss (nats) and share of wrong answers (0–1) of the batch, before the update.
+        """Loss and share of wrong answers (0–1) of the batch, before the update.
 
         Args:
             images: B×C×H×W, on the device.
-            labels: B.
+            targets: what the objective compares the network's answer with.
         """
         ...
 
@@ -35,6 +35,7 @@ class EagerStep:
     """Forward, backward and update, operation by operation or compiled by torch's inductor.
 
     Args:
+        objective: loss and share of wrong answers of the network's answer.
         compiled: compile forward and backward pass; takes half a minute or more at the first batch
             (a C++ compiler is needed on a CPU) and pays off in trainings of minutes.
     """
@@ -43,6 +44,7 @@ class EagerStep:
         self,
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
+        objective: Objective,
         *,
         device: str,
         precision: str,
@@ -50,30 +52,29 @@ class EagerStep:
     ) -> None:
         self.model = model
         self.optimiser = optimiser
+        self._objective = objective
         self.engine = "compiled" if compiled else "eager"
         self._device, self._precision = device, precision
         self._forward: Any = torch.compile(model) if compiled else model
 
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor
+        self, images: torch.Tensor, *targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Learn one batch."""
         self.optimiser.zero_grad(set_to_none=True)
-        loss, wrong = self.differentiate(images, labels)
+        loss, wrong = self.differentiate(images, *targets)
         self.optimiser.step()
         return loss, wrong
 
     def differentiate(
-        self, images: torch.Tensor, labels: torch.Tensor
+        self, images: torch.Tensor, *targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Forward and backward pass alone: the gradients are in the parameters afterwards."""
         with autocast(self._device, self._precision):
-            logits = self._forward(images)
-        # Of half precision the sum over classes would lose what the loss is read for.
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = functional.cross_entropy(wide, labels)
+            answer = self._forward(images)
+        loss, wrong = self._objective(answer, *targets)
         loss.backward()
-        return loss.detach(), (logits.detach().argmax(1) != labels).float().mean()
+        return loss.detach(), wrong
 
 
 class GraphStep:
@@ -91,30 +92,31 @@ class GraphStep:
         self.engine = "cuda-graph" if eager.engine == "eager" else f"{eager.engine} cuda-graph"
         self._eager = eager
         self._graph: Any = None
-        self._batch: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._batch: tuple[torch.Tensor, ...] | None = None
         self._result: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor
+        self, images: torch.Tensor, *targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Learn one batch."""
+        given = (images, *targets)
         if self._graph is None:
-            self._record(images, labels)
+            self._record(given)
         assert self._batch is not None
         assert self._result is not None
-        self._batch[0].copy_(images)
-        self._batch[1].copy_(labels)
+        for place, tensor in zip(self._batch, given, strict=True):
+            place.copy_(tensor)
         self._graph.replay()
         self._eager.optimiser.step()
         loss, wrong = self._result
         # The next replay overwrites them.
         return loss.clone(), wrong.clone()
 
-    def _record(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def _record(self, given: tuple[torch.Tensor, ...]) -> None:
         model, optimiser = self._eager.model, self._eager.optimiser
         # The passes below move running statistics; a training must not have seen them.
         kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        self._batch = images.clone(), labels.clone()
+        self._batch = tuple(tensor.clone() for tensor in given)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -136,11 +138,14 @@ class GraphStep:
 def make_step(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
+    objective: Objective,
     *,
     device: str,
     precision: str,
     compiled: bool,
 ) -> Step:
     """The fastest step for a device: a CUDA graph on an NVIDIA GPU, the plain one elsewhere."""
-    step = EagerStep(model, optimiser, device=device, precision=precision, compiled=compiled)
+    step = EagerStep(
+        *(model, optimiser, objective), device=device, precision=precision, compiled=compiled
+    )
     return GraphStep(step) if device.startswith("cuda") else step
