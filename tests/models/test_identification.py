@@ -39,6 +39,8 @@ def shapes(model):
         ("pose_resnet101", {"num_joints": 16, "deconv_layers": 2}),
         ("pose_resnet152", {"deconv_layers": 1, "deconv_kernel": 2}),
         ("pose_resnet50", {"deconv_kernel": 3}),
+        ("pose_resnet18", {"num_joints": 14}),
+        ("pose_resnet10", {"width": 16, "deconv_channels": 64, "deconv_layers": 2}),
         ("cifar_resnet20", {}),
         ("cifar_resnet56", {"shortcut": "B", "num_classes": 100}),
     ],

@@ -211,7 +211,7 @@ def test_gradients_reach_every_parameter_of_simple_baseline():
 
 @pytest.mark.parametrize("kernel", [2, 3, 4])
 def test_each_deconvolution_doubles_the_map(kernel):
-    layers = PoseResNet._deconvolutions(3, kernel)
+    layers = PoseResNet._deconvolutions(3, kernel, 2048, 256)
     sizes = []
     for layer in layers:
         if isinstance(layer, nn.ConvTranspose2d):
@@ -286,7 +286,7 @@ def test_images_that_do_not_fit_are_named(shape):
         ("pose_hrnet_w32", {"num_classes": 3}, ["no option num_classes", "num_joints=17"]),
         ("pose_hrnet_w0", {}, ["'pose_hrnet_w0'", "pose_hrnet_w{C}"]),
         ("pose_hrnet", {}, ["'pose_hrnet'", "pose_hrnet_w32"]),
-        ("pose_resnet18", {}, ["'pose_resnet18'", "pose_resnet{50,101,152}"]),
+        ("pose_resnet20", {}, ["'pose_resnet20'", "pose_resnet{10,18,34,50,101,152}"]),
         ("pose_resnet50", {"deconv_layers": 4}, ["deconv_layers=4", "1, 2, 3"]),
         ("pose_resnet50", {"deconv_layers": True}, ["deconv_layers=True"]),
         ("pose_resnet50", {"deconv_kernel": 5}, ["deconv_kernel=5", "2, 3, 4"]),

@@ -22,7 +22,7 @@ FAMILIES = (
     "plain{18,34}",
     "vgg{16,19}",
     "pose_hrnet_w{C}",
-    "pose_resnet{50,101,152}",
+    "pose_resnet{10,18,34,50,101,152}",
 )
 
 
@@ -55,8 +55,9 @@ def create(name: str, **options: Any) -> nn.Module:
     stride_on="3x3"|"1x1"), `plain{18,34}` and `vgg{16,19}` (num_classes, in_channels). For heat
     maps: `pose_hrnet_w{C}` of any width C (num_joints, exchange="all"|"across"|"end",
     head="1x"|"2x"|"4x"|"8x"|"each", branches="gradual"|"four", and for smaller nets stem,
-    bottlenecks, modules, blocks), `pose_resnet{50,101,152}` (num_joints, deconv_layers=1..3,
-    deconv_kernel=2..4).
+    bottlenecks, modules, blocks), `pose_resnet{50,101,152}` and, of basic blocks,
+    `pose_resnet{10,18,34}` (num_joints, deconv_layers=1..3, deconv_kernel=2..4, and for smaller
+    nets width, deconv_channels).
 
     Raises:
         UserError: no such name, no such option, or no such value of an option.
@@ -96,7 +97,7 @@ def _builder(name: str) -> Callable[..., nn.Module]:
             return functools.partial(vgg.vgg, depth)
         if family == "pose_hrnet_w":
             return functools.partial(hrnet.pose_hrnet, depth)
-        if family == "pose_resnet" and depth in (50, 101, 152):
+        if family == "pose_resnet" and depth in (10, 18, 34, 50, 101, 152):
             return functools.partial(pose_resnet.pose_resnet, depth)
     near = difflib.get_close_matches(name, names(), n=3, cutoff=0.0)
     raise UserError(

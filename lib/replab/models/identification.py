@@ -11,6 +11,7 @@ from torch import Tensor
 
 from replab.errors import UserError
 from replab.models.loading import Checkpoint
+from replab.models.pose_resnet import BASIC_BLOCKS
 from replab.models.resnet import IMAGENET_BLOCKS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -138,22 +139,27 @@ def infer_pose_resnet(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, 
     """
     stages = _blocks(state_dict)
     blocks = tuple(len(stages.get(stage, ())) for stage in (1, 2, 3, 4))
-    depths = {counts: depth for depth, counts in IMAGENET_BLOCKS.items() if depth >= 50}
+    stem = _four_dimensional(state_dict, "conv1.weight")
+    basic = "layer1.0.conv3.weight" not in state_dict
+    known = BASIC_BLOCKS if basic else {d: n for d, n in IMAGENET_BLOCKS.items() if d >= 50}
+    depths = {counts: depth for depth, counts in known.items()}
     head = _four_dimensional(state_dict, "final_layer.weight")
     kernels = [
         tensor
         for name, tensor in state_dict.items()
         if re.fullmatch(r"deconv_layers\.\d+\.weight", name) and tensor.dim() == 4
     ]
-    if head is None or not kernels or blocks not in depths:
+    if stem is None or head is None or not kernels or blocks not in depths:
         raise _no_net(
             "pose ResNet",
-            "the blocks of ResNet-50, -101 or -152, deconv_layers and final_layer",
+            "conv1, the blocks of a ResNet of 10 to 152 layers, deconv_layers and final_layer",
         )
     options = {
         "num_joints": head.shape[0],
         "deconv_layers": len(kernels),
         "deconv_kernel": kernels[0].shape[-1],
+        "width": stem.shape[0],
+        "deconv_channels": head.shape[1],
     }
     return f"pose_resnet{depths[blocks]}", options
 

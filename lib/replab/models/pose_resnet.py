@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from replab.errors import UserError
 from replab.models.resnet import IMAGENET_BLOCKS
-from replab.models.resnet_blocks import Bottleneck, check_count
+from replab.models.resnet_blocks import BasicBlock, Bottleneck, check_count
 
 # Kernel of a transposed convolution of stride 2: padding and output padding that make the map
 # exactly twice as large.
 DECONV_PADDING: dict[int, tuple[int, int]] = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
 DECONV_CHANNELS = 256
+# Nets of basic blocks, smaller than the papers': blocks of each stage.
+BASIC_BLOCKS = {10: (1, 1, 1, 1), 18: IMAGENET_BLOCKS[18], 34: IMAGENET_BLOCKS[34]}
 
 
 @torch.no_grad()
@@ -46,6 +48,13 @@ def bottleneck_stage(count: int, channels_in: int, channels: int, stride: int) -
     return nn.Sequential(first, *rest)
 
 
+def _basic_stage(count: int, channels_in: int, channels: int, stride: int) -> nn.Sequential:
+    """`count` basic blocks, the stride on the first one, with torchvision's names."""
+    first = BasicBlock(channels_in, channels, stride, "B", "downsample")
+    rest = (BasicBlock(channels, channels, 1, "B", "downsample") for _ in range(count - 1))
+    return nn.Sequential(first, *rest)
+
+
 class PoseResNet(nn.Module):
     """Heat maps N×num_joints×(H·s)×(W·s) from images N×3×H×W, s = 2^deconv_layers / 32.
 
@@ -60,30 +69,37 @@ class PoseResNet(nn.Module):
         num_joints: int,
         deconv_layers: int,
         deconv_kernel: int,
+        width: int,
+        deconv_channels: int,
+        bottlenecks: bool,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        self.layer1 = bottleneck_stage(blocks[0], 64, 64, 1)
-        self.layer2 = bottleneck_stage(blocks[1], 256, 128, 2)
-        self.layer3 = bottleneck_stage(blocks[2], 512, 256, 2)
-        self.layer4 = bottleneck_stage(blocks[3], 1024, 512, 2)
-        self.deconv_layers = self._deconvolutions(deconv_layers, deconv_kernel)
-        self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_joints, 1)
+        stage = bottleneck_stage if bottlenecks else _basic_stage
+        expansion = (Bottleneck if bottlenecks else BasicBlock).expansion
+        out = [expansion * width * 2**number for number in range(4)]
+        self.layer1 = stage(blocks[0], width, width, 1)
+        self.layer2 = stage(blocks[1], out[0], 2 * width, 2)
+        self.layer3 = stage(blocks[2], out[1], 4 * width, 2)
+        self.layer4 = stage(blocks[3], out[2], 8 * width, 2)
+        self.deconv_layers = self._deconvolutions(
+            deconv_layers, deconv_kernel, out[3], deconv_channels
+        )
+        self.final_layer = nn.Conv2d(deconv_channels, num_joints, 1)
         pose_normal(self)
 
     @staticmethod
-    def _deconvolutions(count: int, kernel: int) -> nn.Sequential:
+    def _deconvolutions(count: int, kernel: int, channels: int, width: int) -> nn.Sequential:
         padding, output_padding = DECONV_PADDING[kernel]
         layers: list[nn.Module] = []
-        channels = 2048
         for _ in range(count):
             deconv = nn.ConvTranspose2d(
-                channels, DECONV_CHANNELS, kernel, 2, padding, output_padding, bias=False
+                channels, width, kernel, 2, padding, output_padding, bias=False
             )
-            layers += [deconv, nn.BatchNorm2d(DECONV_CHANNELS), nn.ReLU()]
-            channels = DECONV_CHANNELS
+            layers += [deconv, nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
         return nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,18 +117,35 @@ def _check_number(net: str, option: str, value: object, numbers: tuple[int, ...]
 
 
 def pose_resnet(
-    depth: int, *, num_joints: int = 17, deconv_layers: int = 3, deconv_kernel: int = 4
+    depth: int,
+    *,
+    num_joints: int = 17,
+    deconv_layers: int = 3,
+    deconv_kernel: int = 4,
+    width: int = 64,
+    deconv_channels: int = DECONV_CHANNELS,
 ) -> PoseResNet:
-    """SimpleBaseline on ResNet-50, -101 or -152.
+    """SimpleBaseline on ResNet-50, -101 or -152, or on nets of basic blocks: 10, 18 or 34 layers.
 
-    `deconv_layers` is 1, 2 or 3 (the paper's), `deconv_kernel` 2, 3 or 4 (the paper's). Source:
-    Xiao et al. 2018 Table 1 for the departures.
+    `deconv_layers` is 1, 2 or 3 (the paper's), `deconv_kernel` 2, 3 or 4 (the paper's). Smaller
+    nets than the paper's have another `width` (channels of the first stage) or `deconv_channels`,
+    or are of 10, 18 or 34 layers. Source: Xiao et al. 2018 Table 1 for the departures.
 
     Raises:
         UserError: an option has a value that does not exist.
     """
     net = f"pose_resnet{depth}"
-    check_count(net, "num_joints", num_joints)
+    counts = {"num_joints": num_joints, "width": width, "deconv_channels": deconv_channels}
+    for option, value in counts.items():
+        check_count(net, option, value)
     _check_number(net, "deconv_layers", deconv_layers, (1, 2, 3))
     _check_number(net, "deconv_kernel", deconv_kernel, tuple(DECONV_PADDING))
-    return PoseResNet(IMAGENET_BLOCKS[depth], num_joints, deconv_layers, deconv_kernel)
+    return PoseResNet(
+        BASIC_BLOCKS.get(depth) or IMAGENET_BLOCKS[depth],
+        num_joints,
+        deconv_layers,
+        deconv_kernel,
+        width,
+        deconv_channels,
+        bottlenecks=depth not in BASIC_BLOCKS,
+    )
