@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {"errors", "files", "paths", "__init__"},
     {"models", "keypoints", "metrics", "datasets"},
-    {"training", "topdown"},
+    {"topdown"},
+    {"training"},
     {"runs"},
     {"claims"},
     {"report", "bench"},

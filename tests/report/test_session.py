@@ -3,6 +3,7 @@
 import pytest
 
 from replab.claims.schema import load
+from replab.errors import UserError
 from replab.report.session import Session
 from replab.runs.experiment import RunResult, load_replication
 from replab.runs.identity import plan_runs
@@ -63,3 +64,35 @@ def test_spread(session):
     table = session.spread("loss", "noisy", label="{level}", claim="table1.{level}").data
     assert "| low | – | 1.01 ± 0.01 | 3 | 1.00, 1.01, 1.02 |" in table
     assert "It takes a cluster" in session.spread("loss", "large", label="{level}").data
+
+
+def test_a_figure_with_prints_is_drawn_without_records_too(session, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPLAB_FIGURES", str(tmp_path / "figures"))
+    seen = []
+
+    def figure(records, **options):
+        import matplotlib.pyplot as plt
+
+        seen.append((len(records), options))
+        return plt.figure()
+
+    session.draw_printed("alone", figure, "large", colour="blue")
+    session.draw_printed("both", figure, "large", "noisy")
+    assert seen == [(0, {"colour": "blue"}), (6, {})]
+    assert (tmp_path / "figures" / "alone.svg").is_file()
+
+
+def test_points_of_a_figure(session, checkout):
+    folder = checkout.root / "replications/mini/curves"
+    folder.mkdir()
+    (folder / "fig5.csv").write_text("# Fig. 5\nmodel,ap\na,70.5\n")
+    assert session.points("fig5").rows == ({"model": "a", "ap": "70.5"},)
+    with pytest.raises(UserError, match=r"replications/mini/curves/fig6\.csv"):
+        session.points("fig6")
+
+
+def test_reported_numbers_by_label(session):
+    assert session.reported({"sum": "table1.sum", "cost": "table9.cost"}) == {"sum": 5, "cost": 7}
+    for claim in ("table1.none", "quick.order"):
+        with pytest.raises(UserError, match=f"no number is printed in {claim}"):
+            session.reported({"sum": claim})

@@ -113,9 +113,9 @@ class Perfect:
     def __getattr__(self, name):
         return getattr(self._network, name)
 
-    def heatmaps(self, crops, shift):
+    def answers(self, crops, *, mirrored):
         begin, self._next = self._next, self._next + len(crops)
-        return self._heatmaps[begin : self._next]
+        return [(self._heatmaps[begin : self._next], None)]
 
 
 @pytest.mark.parametrize(("name", "least"), [("released", 0.90), ("dark", 0.97), ("udp", 0.97)])

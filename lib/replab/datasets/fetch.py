@@ -8,11 +8,13 @@ from pathlib import Path
 from replab.datasets import (
     cifar10_sources,
     coco_detections,
+    coco_estimated,
     coco_sources,
     cpm_predictions,
     imagenet,
     lspet_sources,
     mpii_annotations,
+    pose_weights,
     weights,
 )
 from replab.errors import UserError
@@ -75,6 +77,17 @@ def entries() -> Mapping[str, Entry]:
         )
         for checkpoint in weights.CHECKPOINTS.values()
     ]
+    table += [
+        Entry(
+            name=f"weights:{known.name}",
+            what=f"released weights {known.file}" + (f" of {known.model}" if known.model else ""),
+            size=known.bytes if known.url else None,
+            licence=f"{known.licence} for the code; none stated for the file",
+            citation=known.source,
+            obtain=functools.partial(pose_weights.fetch, known.name),
+        )
+        for known in pose_weights.CHECKPOINTS.values()
+    ]
     return {entry.name: entry for entry in table}
 
 
@@ -103,6 +116,17 @@ def _pose_entries() -> list[Entry]:
             licence="none stated",
             citation="Xiao et al., Simple Baselines for Human Pose Estimation, ECCV 2018",
             obtain=coco_detections.fetch,
+        ),
+        Entry(
+            name=coco_estimated.NAME,
+            what=(
+                "COCO val2017: keypoints of its 6,352 people with estimated areas, without "
+                "pictures; with --from FILE"
+            ),
+            size=None,
+            licence="annotations CC BY 4.0; labels they are rebuilt from: MIT or GPL-3.0",
+            citation="Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014",
+            obtain=coco_estimated.fetch,
         ),
         Entry(
             name="lspet",

@@ -87,6 +87,12 @@ class Draws:
         """The draws of some of the people, by indices, booleans or a slice."""
         return Draws(*(getattr(self, field.name)[people] for field in fields(self)))
 
+    @classmethod
+    def joined(cls, parts: Sequence["Draws"]) -> "Draws":
+        """The draws of several groups of people, one after the other."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
     def to(self, device: torch.device | str) -> "Draws":
         """The same on a device."""
         return Draws(*(getattr(self, field.name).to(device) for field in fields(self)))

@@ -3,14 +3,16 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replab import paths
 from replab.claims import evidence, printed
 from replab.claims.ledger import Ledger, build, wanted_selectors
 from replab.claims.schema import Paper, load
 from replab.errors import CheckFailed, UserError
-from replab.report import style, tables, text
+from replab.report import digitised, poses, style, tables, text
 from replab.runs import campaign as campaigns
 from replab.runs.executors import resolve_device
 from replab.runs.experiment import PROFILES, Experiment, Variant, require_profile
@@ -100,6 +102,48 @@ class Session:
             display(_display(self._absent(name, experiments)))
             return
         style.save(figure(records, **options), name)
+
+    def draw_printed(
+        self, name: str, figure: Callable[..., Any], *experiments: str, **options: Any
+    ) -> None:
+        """Draw and keep a figure that holds the paper's numbers, whether or not ours are there.
+
+        Ours are the records of all of the experiments that this profile has run.
+
+        Args:
+            name: of the file.
+            figure: makes the figure from the records, perhaps none, and the options.
+        """
+        records = [r for r in self.records if r.experiment in experiments]
+        style.save(figure(sorted(records, key=lambda r: r.seed), **options), name)
+
+    def points(self, name: str) -> digitised.Points:
+        """Points read off a figure of the paper, from `curves/` of its replication.
+
+        Raises:
+            UserError: there are none of this name, or the file is damaged.
+        """
+        path = Path("replications", self.paper.name, "curves", f"{name}.csv")
+        return digitised.read_points(paths.root() / path, shown_as=str(path))
+
+    def reported(self, claims: Mapping[str, str]) -> dict[str, float]:
+        """What the paper prints in some claims, fractions as percent.
+
+        Args:
+            claims: label → claim id.
+
+        Raises:
+            UserError: there is no such claim, or it states no number that a figure can show.
+        """
+        entries = {e.id: e for e in self.ledger.entries}
+        found = {label: poses.stated(entries.get(claim)) for label, claim in claims.items()}
+        for label, value in found.items():
+            if value is None:
+                raise UserError(
+                    f"{self.paper.name}: no number is printed in {claims[label]}; take an id from "
+                    f"`python -m replab claims {self.paper.name}`"
+                )
+        return {label: value for label, value in found.items() if value is not None}
 
     def spread(self, metric: str, *experiments: str, label: str, claim: str = "") -> "Markdown":
         """A metric's mean and standard deviation over seeds, a row a variant, the print beside it.

@@ -134,12 +134,8 @@ class PoseNetwork:
         """Number of heatmaps."""
         return len(self.skeleton)
 
-    @torch.inference_mode()
     def heatmaps(self, crops: Tensor, shift: int | None = 1) -> Tensor:
-        """Heatmaps N×K×H/4×W/4, float32, on the device.
-
-        Image and mirror image pass the network in one batch, and what comes out stays on the
-        device.
+        """Heatmaps N×K×h×w of the first head, float32, on the device.
 
         Args:
             crops: N×H×W×3, uint8, RGB.
@@ -149,23 +145,38 @@ class PoseNetwork:
         Raises:
             UserError: the crops are not of the network's size.
         """
+        straight, mirrored = self.answers(crops, mirrored=shift is not None)[0]
+        if mirrored is None or shift is None:
+            return straight
+        return flip_average(straight, mirrored, self.skeleton.mirror, shift=shift)
+
+    @torch.inference_mode()
+    def answers(self, crops: Tensor, *, mirrored: bool) -> list[tuple[Tensor, Tensor | None]]:
+        """Heatmaps N×K×h×w of crops and of their mirror images, of each head, float32.
+
+        Image and mirror image pass the network in one batch, and what comes out stays on the
+        device.
+
+        Args:
+            crops: N×H×W×3, uint8, RGB.
+            mirrored: whether the mirror images are wanted.
+
+        Raises:
+            UserError: the crops are not of the network's size.
+        """
         width, height = self.size
         if tuple(crops.shape[1:]) != (height, width, 3):
             shape = "×".join(str(side) for side in crops.shape[1:])
             raise UserError(f"{self.model} takes crops of {height}×{width}×3 px, not {shape}")
         images = self.preprocessing.apply(crops.to(self.device, non_blocking=True)).to(self._dtype)
-        if shift is None:
-            return self._forward(images)
-        both = torch.cat((images, images.flip(-1)))
-        straight, mirrored = self._forward(
-            both.contiguous(memory_format=torch.channels_last)
-        ).chunk(2)
-        return flip_average(straight, mirrored, self.skeleton.mirror, shift=shift)
-
-    def _forward(self, images: Tensor) -> Tensor:
+        if mirrored:
+            images = torch.cat((images, images.flip(-1)))
+            images = images.contiguous(memory_format=torch.channels_last)
         found = self._net(images)
-        # With several heads the finest one's heatmaps are the network's answer.
-        return (found[0] if isinstance(found, list) else found).float()
+        heads = found if isinstance(found, list) else [found]
+        if not mirrored:
+            return [(maps.float(), None) for maps in heads]
+        return [tuple(maps.float().chunk(2)) for maps in heads]  # type: ignore[misc]
 
 
 class _InFloat(nn.Module):

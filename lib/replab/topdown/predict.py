@@ -1,8 +1,9 @@
 """Joints of people in pictures: boxes to crops to heatmaps to joints, batch by batch."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,21 @@ class Predictions:
         return len(self.keypoints) / self.seconds
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One way to read joints off what a network says.
+
+    Attributes:
+        codec: how heatmaps are read, and how far the mirror image's are shifted.
+        flip: average the heatmaps of each crop and its mirror image.
+        head: whose heatmaps, where the network has several heads.
+    """
+
+    codec: Codec
+    flip: bool = True
+    head: int = 0
+
+
 def predict(
     network: PoseNetwork,
     poses: PoseSet,
@@ -63,9 +79,37 @@ def predict(
         progress: called with the share done (0–1) and a text.
 
     Raises:
-        UserError: the network's joints are not the set's; a box has no width or height; a picture
-            is missing or damaged; the network gives no finite numbers.
+        UserError: the network's joints are not the set's; a box has no area; a picture is missing
+            or damaged; the network gives no finite numbers.
     """
+    options: Any = {"batch": batch, "warping": warping, "progress": progress}
+    return predict_each(network, poses, {"": Reading(codec, flip)}, **options)[""]
+
+
+def predict_each(
+    network: PoseNetwork,
+    poses: PoseSet,
+    readings: Mapping[str, Reading],
+    *,
+    batch: int | None = None,
+    warping: Warp | None = None,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> dict[str, Predictions]:
+    """The joints of all people of a set, read in several ways off one pass of the network.
+
+    Args:
+        readings: by name; all of codecs that cut crops alike.
+        batch: as of `predict`.
+        warping: as of `predict`.
+        progress: as of `predict`.
+
+    Raises:
+        UserError: as of `predict`.
+        ValueError: the codecs cut crops differently.
+    """
+    codecs = [reading.codec for reading in readings.values()]
+    if len({codec.rule for codec in codecs}) != 1:
+        raise ValueError("one pass reads codecs that cut crops by one rule only")
     if network.skeleton.name != poses.skeleton.name:
         raise UserError(
             f"{network.model} gives the {network.joints} joints of {network.skeleton.name}, "
@@ -73,41 +117,57 @@ def predict(
         )
     kind = network.device.split(":")[0]
     people = batch or BATCH.get(kind, BATCH["cuda"])
-    width, height = network.size
+    mirror = any(reading.flip for reading in readings.values())
     began = time.perf_counter()
-    centre, scale = centre_scale(torch.from_numpy(poses.boxes), width / height)
-    flat = ~(torch.isfinite(centre) & (scale > 0) & torch.isfinite(scale)).all(dim=1).numpy()
-    if flat.any():
-        raise UserError(
-            f"{poses.name}: {flat.sum()} boxes have no area or are no numbers, first that of "
-            f"person {poses.person_ids[flat][0]}; leave them out"
-        )
-    matrices = codec.matrix(centre, scale, network.size)
-    keypoints = torch.empty(len(poses), network.joints, 2)
-    scores = torch.empty(len(poses), network.joints)
+    centre, scale = _crops(poses, network.size)
+    matrices = codecs[0].matrix(centre, scale, network.size)
+    found = {
+        name: (torch.empty(len(poses), network.joints, 2), torch.empty(len(poses), network.joints))
+        for name in readings
+    }
     source = crop_batches(
         *(poses, matrices, network.size),
         batch=people,
         warping=warping or ("opencv" if kind == "cpu" else "exact"),
         device=network.device,
     )
-    for found in source:
-        crops = found.crops
+    for cut in source:
+        crops = cut.crops
         count = len(crops)
-        part = slice(found.first, found.first + count)
+        part = slice(cut.first, cut.first + count)
         if network.compiled and count < people:
             # Another shape would be compiled anew.
             crops = torch.cat((crops, crops[:1].expand(people - count, *crops.shape[1:])))
-        heatmaps = network.heatmaps(crops, codec.shift if flip else None)[:count]
-        joints, values = codec.decode(heatmaps, centre[part], scale[part])
-        keypoints[part], scores[part] = joints.cpu(), values.cpu()
+        answers = network.answers(crops, mirrored=mirror)
+        for name, reading in readings.items():
+            straight, mirrored = answers[reading.head]
+            heatmaps = straight
+            if reading.flip and mirrored is not None:
+                order = network.skeleton.mirror
+                heatmaps = reading.codec.flip_average(straight, mirrored, order)
+            joints, values = reading.codec.decode(heatmaps[:count], centre[part], scale[part])
+            found[name][0][part], found[name][1][part] = joints.cpu(), values.cpu()
         progress(part.stop / len(poses), f"{part.stop} of {len(poses)} people")
-    if not bool(torch.isfinite(scores).all()):
+    if not all(bool(torch.isfinite(scores).all()) for _, scores in found.values()):
         raise UserError(f"{network.model}: its heatmaps are not finite; train or fetch it anew")
-    return Predictions(
-        keypoints.numpy(),
-        scores.numpy(),
-        centre.numpy(),
-        scale.numpy(),
-        time.perf_counter() - began,
-    )
+    seconds = time.perf_counter() - began
+    return {
+        name: Predictions(joints.numpy(), scores.numpy(), centre.numpy(), scale.numpy(), seconds)
+        for name, (joints, scores) in found.items()
+    }
+
+
+def _crops(poses: PoseSet, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centres and scales of all people's crops.
+
+    Raises:
+        UserError: a box has no area or holds no numbers.
+    """
+    centre, scale = centre_scale(torch.from_numpy(poses.boxes), size[0] / size[1])
+    flat = ~(torch.isfinite(centre) & (scale > 0) & torch.isfinite(scale)).all(dim=1).numpy()
+    if flat.any():
+        raise UserError(
+            f"{poses.name}: {flat.sum()} boxes have no area or are no numbers, first that of "
+            f"person {poses.person_ids[flat][0]}; leave them out"
+        )
+    return centre, scale

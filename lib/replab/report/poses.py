@@ -1,0 +1,350 @@
+"""Figures of pose networks' scores: a table's rows beside the print, and accuracy against cost."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from replab.claims import printed
+from replab.claims.ledger import Entry, Ledger
+from replab.claims.statistics import estimate
+from replab.report import style
+from replab.runs.record import Record
+
+METRICS: Mapping[str, str] = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "apm": "APM (medium)",
+    "apl": "APL (large)",
+    "ar": "AR",
+}
+BOXES: Mapping[str, str] = {"detections": "detected boxes", "gt": "ground-truth boxes"}
+COLOURS = (style.BLUE, style.ORANGE, style.PURPLE, style.SKY, style.BLACK)
+MARKERS = "osD^v"
+# Metrics of counted networks. The two differ by more than 2³⁰/10⁹ = 1.074 where there are
+# transposed convolutions, which the papers count at the size of their output.
+COSTS: Mapping[str, str] = {
+    "gmacs": "multiply-adds ($10^9$)",
+    "gflops": "GFLOPs as printed ($2^{30}$ multiply-adds, transposed ones at output size)",
+}
+INK = "#555555"
+# Behind words that a line may cross.
+PAPER: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+
+
+@dataclass(frozen=True)
+class Number:
+    """One of our numbers as a figure shows it.
+
+    Attributes:
+        mean: over the seeds.
+        interval: at 95 %: of the mean over seeds, or for one run the one that its record gives;
+            None if there is neither.
+        values: of each seed.
+    """
+
+    mean: float
+    interval: tuple[float, float] | None
+    values: tuple[float, ...]
+
+
+def number(records: Iterable[Record], metric: str) -> Number | None:
+    """A metric over some records, a record a seed; None if none of them has it.
+
+    Scores below 0, which stand for nobody to be found, count as none. A single record's interval
+    is what it names `<metric>_low` and `<metric>_high`, such as the bootstrap over pictures of
+    released weights.
+    """
+    having = [r for r in records if r.metrics.get(metric, -1) >= 0]
+    if not having:
+        return None
+    values = tuple(float(r.metrics[metric]) for r in having)
+    found = estimate(values)
+    interval = (found.low, found.high) if found.n > 1 else _own_interval(having[0], metric)
+    return Number(found.mean, interval, values)
+
+
+def _own_interval(record: Record, metric: str) -> tuple[float, float] | None:
+    low, high = (record.metrics.get(f"{metric}{end}") for end in ("_low", "_high"))
+    return None if low is None or high is None else (float(low), float(high))
+
+
+def stated(entry: Entry | None) -> float | None:
+    """A claim's print, fractions as percent; None if no number is printed, or from memory."""
+    # What somebody remembers is no print, and a figure has no room to say so.
+    if entry is None or entry.source.startswith("M") or entry.kind in ("ordering", "trend"):
+        return None
+    print_ = printed.parse(entry.reported)
+    return None if print_.bound else print_.value * (100 if entry.unit == "ratio" else 1)
+
+
+class _Stems:
+    """Claims whose ids are `<stem>.<metric>`, and the records behind them."""
+
+    def __init__(self, ledger: Ledger, records: Iterable[Record]) -> None:
+        self.entries = {e.id: e for e in ledger.entries}
+        self.records = list(records)
+
+    def require(self, stem: str) -> None:
+        if not any(id_.startswith(f"{stem}.") for id_ in self.entries):
+            raise ValueError(f"no claim's id begins with '{stem}.'")
+
+    def stated(self, stem: str, metric: str) -> float | None:
+        return stated(self.entries.get(f"{stem}.{metric}"))
+
+    def runs(self, stem: str, metrics: Iterable[str]) -> list[Record]:
+        """The records that any of a row's claims rests on: they hold its other metrics, too."""
+        found = [self.entries.get(f"{stem}.{metric}") for metric in metrics]
+        ids = {run for entry in found if entry for run in entry.runs}
+        return [r for r in self.records if r.id in ids]
+
+
+def table(
+    ledger: Ledger,
+    records: Iterable[Record],
+    rows: Mapping[str, Mapping[str, str]],
+    *,
+    metrics: Mapping[str, str] = METRICS,
+    boxes: Mapping[str, str] = BOXES,
+    columns: int = 3,
+    printed_label: str = "the paper",
+) -> Any:
+    """A paper's table as dots, ours over the paper's: a row a network, a panel a metric.
+
+    The paper's number is hollow, ours full with its 95 % interval; the difference, ours less the
+    paper's, stands at the right of a panel. A row that was not attempted shows the paper's alone.
+
+    Args:
+        records: with the metrics in percent. A row's records are those that its claims rest on.
+        rows: label of a row → key of `boxes` → stem of the claims, whose ids are
+            `<stem>.<metric>`.
+        metrics: metric → title of its panel.
+        boxes: whose boxes the networks were given → how that is called.
+        columns: panels side by side.
+
+    Raises:
+        ValueError: no claim belongs to a stem.
+    """
+    stems = _Stems(ledger, records)
+    for kinds in rows.values():
+        for stem in kinds.values():
+            stems.require(stem)
+    columns = min(columns, len(metrics))
+    lines = -(-len(metrics) // columns)
+    shown = [kind for kind in boxes if any(kind in kinds for kinds in rows.values())]
+    per_row = 0.28 if len(shown) == 1 else 0.36
+    figure, axes = style.subplots(
+        lines,
+        columns,
+        width=1.9 + 2.6 * columns,
+        height=0.8 + lines * (0.75 + per_row * len(rows)),
+    )
+    axes = np.atleast_1d(axes).ravel()
+    looks = {kind: {"color": COLOURS[i], "marker": MARKERS[i]} for i, kind in enumerate(boxes)}
+    for i, (axis, (metric, title)) in enumerate(zip(axes, metrics.items(), strict=False)):
+        for row, kinds in enumerate(rows.values()):
+            present = [kind for kind in shown if kind in kinds]
+            for lane, kind in enumerate(present):
+                y = row + 0.34 * (lane - (len(present) - 1) / 2)
+                stem = kinds[kind]
+                theirs = stems.stated(stem, metric)
+                ours = number(stems.runs(stem, metrics), metric)
+                _beside(axis, theirs, ours, y, looks[kind])
+        axis.set_title(title)
+        axis.set_yticks(range(len(rows)), list(rows) if i % columns == 0 else [])
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.tick_params(axis="y", length=0)
+        axis.margins(x=0.12)
+        axis.grid(axis="x", color="#E4E4E4", linewidth=0.7)
+        axis.set_axisbelow(True)
+        for row in range(1, len(rows), 2):
+            axis.axhspan(row - 0.5, row + 0.5, color="#F4F4F4", linewidth=0, zorder=-1)
+        if i + columns >= len(metrics):
+            axis.set_xlabel("%")
+    for axis in axes[len(metrics) :]:
+        axis.set_visible(False)
+    handles = [
+        _handle(f"{boxes[kind]}: {whose}", **looks[kind], **look)
+        for kind in shown
+        for whose, look in (
+            (printed_label, {"markerfacecolor": "none", "markersize": 8, "linestyle": ""}),
+            ("ours", {"markersize": 4.5, "linewidth": 1.6}),
+        )
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        title=f"lines: 95 % intervals of ours; at the right of a panel: ours − {printed_label}",
+        title_fontsize=8,
+    )
+    return figure
+
+
+def _beside(
+    axis: Any, theirs: float | None, ours: Number | None, y: float, look: Mapping[str, Any]
+) -> None:
+    """One number of a table: the paper's hollow, ours full over it."""
+    if theirs is not None:
+        hollow = {"markerfacecolor": "none", "markersize": 8, "markeredgewidth": 1.1}
+        axis.plot([theirs], [y], linestyle="", zorder=2, **hollow, **look)
+    if ours is None:
+        return
+    _bar(axis, ours, y, look, along="x")
+    axis.plot([ours.mean], [y], linestyle="", markersize=4.5, zorder=4, **look)
+    if theirs is not None:
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
+        # A difference of −0.04 is "0.0", without a sign.
+        off = round(ours.mean - theirs, 1)
+        words = f"{off:+.1f}".replace("-", "−") if off else "0.0"
+        axis.annotate(words, (1.02, y), fontsize=7.5, color=INK, ha="left", **place)
+
+
+def _bar(axis: Any, ours: Number, at: float, look: Mapping[str, Any], *, along: str) -> None:
+    """The interval of a number, if it has one, and its seeds, if there are several."""
+    if ours.interval is not None:
+        ends, place = list(ours.interval), [at, at]
+        line = {"color": look["color"], "linewidth": 1.6, "zorder": 3}
+        axis.plot(*((ends, place) if along == "x" else (place, ends)), **line)
+    if len(ours.values) > 1:
+        seeds, places = list(ours.values), [at] * len(ours.values)
+        dots = {"linestyle": "", "markersize": 2.5, "alpha": 0.45, "zorder": 3, **look}
+        axis.plot(*((seeds, places) if along == "x" else (places, seeds)), **dots)
+
+
+def _handle(label: str, **look: Any) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **look)
+
+
+def cost(
+    ledger: Ledger,
+    records: Iterable[Record],
+    families: Mapping[str, Mapping[str, str]],
+    *,
+    metric: str = "ap",
+    ylabel: str = "AP (%)",
+    unit: str = "gmacs",
+    printed_label: str = "the paper",
+) -> Any:
+    """Accuracy against multiply-adds, ours and the paper's: a line a family, a point a network.
+
+    The paper's points are hollow: at the GFLOPs that it prints, or at our count of the same
+    network's multiply-adds, which papers do not print. Ours are full, with their 95 % interval, at
+    our own count. A network that nobody counted in the unit is left out.
+
+    Args:
+        records: with the metric in percent, and of counts, with `gmacs` and `gflops`.
+        families: label of a line → label of a point → stem of its claims, of which
+            `<stem>.<metric>` and `<stem>.gflops` are used.
+        unit: key of `COSTS`: true multiply-adds, or GFLOPs by the papers' convention.
+
+    Raises:
+        ValueError: no claim belongs to a stem.
+    """
+    stems = _Stems(ledger, records)
+    figure, axis = style.subplots(width=7.6, height=4.6)
+    handles = []
+    for i, (family, members) in enumerate(families.items()):
+        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        line = []
+        for label, stem in members.items():
+            stems.require(stem)
+            theirs, price = stems.stated(stem, metric), stems.stated(stem, "gflops")
+            count = number(stems.runs(stem, ("gflops",)), unit)
+            counted = None if count is None else count.mean
+            at = price if unit == "gflops" else counted
+            if theirs is not None and at is not None:
+                line.append((at, theirs, label))
+            ours = number(stems.runs(stem, (metric,)), metric)
+            if ours is not None and counted is not None:
+                _bar(axis, ours, counted, look, along="y")
+                axis.plot([counted], [ours.mean], linestyle="", markersize=4.5, zorder=4, **look)
+        line.sort()
+        xs, ys = [x for x, *_ in line], [y for _, y, _ in line]
+        hollow = {"markerfacecolor": "none", "markersize": 9, "linewidth": 0.9}
+        axis.plot(xs, ys, zorder=2, **hollow, **look)
+        for x, y, label in line:
+            # Below the line, which rises: there it does not cover the next stretch.
+            place = {"textcoords": "offset points", "ha": "left", "va": "top", "bbox": PAPER}
+            axis.annotate(label, (x, y), (6, -4), fontsize=8, color=INK, zorder=2.5, **place)
+        handles.append(_handle(family, linewidth=0.9, markersize=5, **look))
+    axis.set(xlabel=COSTS[unit], ylabel=ylabel)
+    axis.margins(y=0.1)
+    # Room for the label of the last point.
+    right = axis.dataLim.x1
+    axis.set_xlim(0, 1.13 * right if math.isfinite(right) else 1)
+    axis.grid(color="#E4E4E4", linewidth=0.7)
+    axis.set_axisbelow(True)
+    axis.legend(
+        handles=handles,
+        loc="lower right",
+        title=f"hollow: {printed_label}; full: ours, 95 % interval",
+        title_fontsize=8,
+    )
+    return figure
+
+
+def cost_of_runs(
+    records: Sequence[Record],
+    *,
+    label: str,
+    words: Mapping[str, str] | None = None,
+    metric: str = "ap",
+    ylabel: str = "AP (%)",
+) -> Any:
+    """Accuracy against multiply-adds of our own networks, a point a variant, with its seeds.
+
+    Args:
+        records: with the metric in percent and `macs`, the number of multiply-adds; records that
+            lack one of the two are left out.
+        label: of a point, with keys of the variants in braces; a key that a variant lacks is left
+            empty.
+        words: values of variants → how they are called.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda r: r.seed):
+        if metric in record.metrics and "macs" in record.metrics:
+            groups.setdefault(labelled(record, label, words), []).append(record)
+    macs = {name: float(group[0].metrics["macs"]) for name, group in groups.items()}
+    power = 6 if max(macs.values(), default=0) < 1e8 else 9
+    figure, axis = style.subplots(width=6.4, height=3.8)
+    for i, (name, group) in enumerate(sorted(groups.items(), key=lambda item: macs[item[0]])):
+        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        ours = number(group, metric)
+        assert ours is not None
+        _bar(axis, ours, macs[name] / 10**power, look, along="y")
+        shown = f"{name} (n = {len(group)})"
+        axis.plot(
+            [macs[name] / 10**power], [ours.mean], linestyle="", label=shown, zorder=4, **look
+        )
+    axis.set(xlabel=f"multiply-adds ($10^{power}$)", ylabel=ylabel)
+    axis.margins(x=0.15, y=0.1)
+    axis.grid(color="#E4E4E4", linewidth=0.7)
+    axis.set_axisbelow(True)
+    if groups:
+        axis.legend(loc="best", title="lines: 95 % intervals over seeds", title_fontsize=8)
+    else:
+        nothing(axis)
+    return figure
+
+
+def labelled(record: Record, label: str, words: Mapping[str, str] | None = None) -> str:
+    """A record's label: keys of its variant in braces, each value by its word; else empty."""
+    import string
+
+    keys = [key for _, key, _, _ in string.Formatter().parse(label) if key]
+    known = words or {}
+    values = {key: str(record.variant.get(key, "")) for key in keys}
+    return label.format(**{key: known.get(v, v) for key, v in values.items()}).strip(" ,")
+
+
+def nothing(axis: Any, why: str = "not run in this profile") -> None:
+    """Say in an empty panel that there are no numbers."""
+    place = {"xycoords": "axes fraction", "ha": "center", "va": "center"}
+    axis.annotate(why, (0.5, 0.5), fontsize=9, color=INK, **place)
+    axis.set_yticks([])

@@ -1,0 +1,128 @@
+"""Training a pose network on a set of people, and that network made ready for evaluation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from replab import models
+from replab.datasets.pose_set import PoseSet
+from replab.keypoints.augmentation import Augmentation
+from replab.keypoints.codecs import Codec, Size
+from replab.keypoints.skeletons import Skeleton
+from replab.models.identification import RGB_IMAGENET
+from replab.topdown.network import PoseNetwork, Preprocessing
+from replab.training.loop import Trained, train
+from replab.training.objectives import heatmap_regression
+from replab.training.pose_batches import PoseBatches, cut_out
+
+
+@dataclass(frozen=True)
+class PoseTraining:
+    """A network, what it sees and how it is trained.
+
+    Attributes:
+        model: name for `replab.models.create`.
+        options: its options, without the number of joints.
+        size: width and height of its input in px.
+        strides: px of the input in one of the heatmaps, for each head.
+        codec: how crops are cut and joints drawn.
+        augmentation: of the people.
+        margin: as of `pose_batches.cut_out`.
+        recipe: as of `loop.train`.
+    """
+
+    model: str
+    size: Size
+    codec: Codec
+    augmentation: Augmentation
+    recipe: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    strides: tuple[int, ...] = (4,)
+    margin: float = 1.0
+
+    def heatmaps(self) -> list[Size]:
+        """Width and height of each head's heatmaps."""
+        width, height = self.size
+        return [(width // stride, height // stride) for stride in self.strides]
+
+    def create(self, skeleton: Skeleton, seed: int, device: str) -> nn.Module:
+        """The network at its start."""
+        torch.manual_seed(seed)
+        net = models.create(self.model, num_joints=len(skeleton), **self.options)
+        return net.to(device, memory_format=torch.channels_last)
+
+    def ready(
+        self, net: nn.Module, skeleton: Skeleton, *, precision: str, device: str
+    ) -> PoseNetwork:
+        """The network made ready for evaluation, in a precision of `PoseNetwork`."""
+        return PoseNetwork(
+            net,
+            model=self.model,
+            options=self.options,
+            skeleton=skeleton,
+            size=self.size,
+            preprocessing=Preprocessing.of(RGB_IMAGENET),
+            precision=precision,
+            device=device,
+        )
+
+
+def train_on(
+    training: PoseTraining,
+    people: PoseSet,
+    *,
+    seed: int,
+    device: str = "cpu",
+    precision: str = "fp32",
+    checkpoint: Path | None = None,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    compiled: bool = False,
+) -> tuple[nn.Module, Trained]:
+    """Train a pose network on all people of a set; the last iterate counts.
+
+    Args:
+        seed: of weights, order and augmentation.
+        checkpoint, progress, evaluate, compiled: as of `loop.train`.
+
+    Raises:
+        UserError: a picture is missing or damaged; else as `loop.train`.
+        Diverged: the loss is NaN or infinite.
+    """
+    net = training.create(people.skeleton, seed, device)
+    batches = make_batches(training, people, seed=seed, device=device)
+    trained = train(
+        net,
+        batches,
+        training.recipe,
+        seed=seed,
+        objective=heatmap_regression,
+        device=device,
+        precision=precision,
+        checkpoint=checkpoint,
+        progress=progress,
+        evaluate=evaluate,
+        compiled=compiled,
+    )
+    return net, trained
+
+
+def make_batches(
+    training: PoseTraining, people: PoseSet, *, seed: int, device: str
+) -> PoseBatches:
+    """The batches of a training."""
+    surroundings = cut_out(
+        people, training.size, training.codec, margin=training.margin, device=device
+    )
+    return PoseBatches(
+        surroundings,
+        training.codec,
+        training.augmentation,
+        training.heatmaps(),
+        batch_size=int(training.recipe["batch_size"]),
+        seed=seed,
+    )

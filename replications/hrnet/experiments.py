@@ -1,0 +1,13 @@
+"""Experiments of Sun et al. (CVPR 2019), and which of their numbers answers which claim."""
+
+from replications.hrnet import ceilings, counts, released, scaled
+
+EXPERIMENTS = (
+    counts.COUNTS,
+    ceilings.CEILINGS,
+    scaled.SCALED,
+    scaled.RESOLUTION,
+    released.RELEASED,
+)
+
+ANSWERS = {**counts.ANSWERS, **released.ANSWERS}

@@ -1,0 +1,342 @@
+"""The claims of the HRNet paper that are really there, and the runs that answer them."""
+
+import csv
+import importlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import tiny_pose_sets as tiny
+from recipe_weights import recipe_state
+from replab import models
+from replab.claims import schema
+from replab.claims.claim import claim_selectors, needs
+from replab.claims.ledger import build, cheapest_profile
+from replab.datasets import coco, coco_detections, pose_weights
+from replab.errors import MissingData, UserError
+from replab.keypoints.codecs import codec
+from replab.runs import record as records
+from replab.runs.experiment import PROFILES, Cost, RunContext, RunResult
+from replab.runs.identity import plan_runs
+from replab.topdown.network import open_network
+from replab.topdown.predict import predict
+
+ROOT = Path(__file__).resolve().parents[2]
+CURVES = ROOT / "replications/hrnet/curves"
+SMALL = {"stem": 16, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1}
+
+
+@pytest.fixture(scope="module")
+def paper():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPLAB_ROOT", str(ROOT))
+        yield schema.load("hrnet")
+
+
+@pytest.fixture
+def facts(shared):
+    with (shared / "facts" / "claims.csv").open(encoding="utf-8", newline="") as stream:
+        return [r for r in csv.DictReader(stream) if r["paper"] == "hrnet"]
+
+
+def context_of(variant, recipe, **changes):
+    fields = {
+        "variant": variant,
+        "seed": 0,
+        "recipe": recipe,
+        "data": "",
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "workspace": Path(),
+        "progress": lambda share, text: None,
+    }
+    return RunContext(**fields | changes)
+
+
+def expected_class(row):
+    if row["tolerance_class"] == "Teval":
+        return "Teval-ratio" if row["unit"] == "ratio" else "Teval"
+    if row["tolerance_class"] == "Tgflops":
+        if row["metric"] == "gflops_ratio":
+            return "Tgflops-quotient"
+        return "Tgflops-sb" if ".sb-r" in row["id"] else "Tgflops"
+    if row["tolerance_class"] == "Ttrain-pose" and row["id"].startswith("fig5."):
+        return "Ttrain-pose-pretrained"
+    return row["tolerance_class"]
+
+
+def test_every_claim_of_the_facts_is_stated(paper, facts):
+    assert sum(row["gate"] == "yes" for row in facts) > 200
+    own = {claim.id for claim in paper.claims.values() if claim.supports is None}
+    assert own == {row["id"] for row in facts}
+    for row in facts:
+        claim = paper.claims[row["id"]]
+        stated = (claim.kind, claim.metric, claim.reported, claim.unit, claim.source)
+        wanted = ("kind", "metric", "reported", "unit", "source")
+        assert stated == tuple(row[field] for field in wanted), row["id"]
+        assert (claim.locus, claim.protocol) == (row["locus"], row["protocol"]), row["id"]
+        assert claim.gate == (row["gate"] == "yes"), row["id"]
+        if claim.gate:
+            assert claim.tolerance == expected_class(row), row["id"]
+
+
+def test_margins_are_those_that_the_facts_give(paper):
+    margins = {name: t.margin for name, t in paper.tolerances.items() if t.margin is not None}
+    assert margins == {
+        "Teval": 0.1,
+        "Teval-ratio": 0.001,
+        "Tgflops": 0.005,
+        "Tgflops-sb": 0.015,
+        "Tgflops-quotient": 0.02,
+        "Tgap": 0.2,
+        "Ttrain-pose": 1.0,
+        "Ttrain-pose-pretrained": 0.5,
+    }
+
+
+@pytest.mark.parametrize("figure", ["fig5", "fig6"])
+def test_points_of_the_figures_are_those_of_the_claims(paper, figure):
+    lines = (CURVES / f"{figure}.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# HRNet (arXiv:1902.09212)")
+    rows = list(csv.DictReader(lines[1:]))
+    assert len(rows) == {"fig5": 6, "fig6": 12}[figure]
+    for row in rows:
+        if figure == "fig5":
+            claim = f"fig5.{row['model'].removeprefix('hrnet-')}.{row['resolution']}"
+        else:
+            claim = f"fig6.{row['model']}.{row['height']}x{row['width']}.ap"
+        assert float(paper.claims[claim].reported) == float(row["ap"])
+        assert paper.claims[claim].source == row["sure"]
+
+
+def test_every_claim_can_be_computed_or_says_what_it_needs(paper):
+    for profile in PROFILES:
+        made = build(paper, profile, [])
+        assert len(made.select(scaled=False)) > 200
+        for entry in made.select():
+            assert entry.verdict == "not attempted"
+            assert entry.why.startswith("needs ")
+            assert len(entry.why) > 15
+            assert bool(entry.command) == (
+                cheapest_profile(paper, paper.claims[entry.id]) is not None
+            )
+
+
+def test_what_only_servers_decide_says_so(paper):
+    own = [c for c in paper.claims.values() if not c.gate and "not attempted" in c.note]
+    assert len(own) > 50
+    for claim in own:
+        assert needs(claim.id, paper.needs), claim.id
+
+
+def test_detected_and_annotated_boxes_answer_different_claims(paper):
+    """Each claim on released weights rests on the boxes, and the size, that its protocol names."""
+    seen = {"detections": 0, "gt": 0}
+    for claim in paper.claims.values():
+        chosen = [dict(s.variant) for s in claim_selectors(claim) if s.experiment == "released"]
+        boxes = {variant["boxes"] for variant in chosen}
+        if not chosen or not claim.gate:
+            continue
+        if "boxes=gt minus det56" in claim.protocol:
+            assert boxes == {"gt", "detections"}
+        else:
+            (kind,) = boxes
+            assert (f"boxes={'gt' if kind == 'gt' else 'det56'};") in claim.protocol, claim.id
+            seen[kind] += 1
+        size = re.search(r"\.(\d+x\d+)\.", claim.id)
+        if size and claim.kind == "value":
+            assert [v["weights"].rpartition("-")[2] for v in chosen] == [size[1]], claim.id
+    assert seen["detections"] > 90
+    assert seen["gt"] == 11
+
+
+def test_counts_are_reproduced(paper):
+    """The networks of the tables, counted here: no claim on a count may fail."""
+    experiment = paper.replication.experiments["counts"]
+    made = []
+    for spec in plan_runs("hrnet", experiment, "quick", data=("", ""), device="cpu"):
+        if spec.variant["input"] in ("192x128", "320x224", "352x256"):
+            continue  # each takes as long as a test should; they differ in size alone
+        result = experiment.function(context_of(spec.variant, spec.recipe))
+        made.append(records.make(spec, result, threads=1, provenance={}))
+    found = [e for e in build(paper, "quick", made).select(attempted=True) if not e.supports]
+    assert len(found) == 49
+    assert {e.id: e.why for e in found if e.verdict != "reproduced"} == {}
+
+
+def released_records(paper, numbers, **changes):
+    """Records of `released` with made numbers, percent, of some weights on some boxes."""
+    experiment = paper.replication.experiments["released"]
+    data = ("coco-val2017", coco.fingerprint(coco.ANNOTATIONS["val2017"]))
+    made = []
+    for spec in plan_runs("hrnet", experiment, "paper", data=data, device="cpu"):
+        score = numbers.get((spec.variant["weights"], spec.variant["boxes"]))
+        if score is None:
+            continue
+        columns = ("ap", "ap50", "ap75", "apm", "apl", "ar", "ar50", "ar75", "arm", "arl")
+        metrics = {name: float(score) for name in columns}
+        metrics |= {f"{name}_ratio": score / 100 for name in columns}
+        made.append(records.make(spec, RunResult(metrics | changes), threads=1, provenance={}))
+    return made
+
+
+def test_table_1_from_released_weights(paper):
+    numbers = {
+        ("w32-256x192", "detections"): 74.42,
+        ("w32-256x192", "gt"): 76.5,
+        ("sb-r50-256x192", "detections"): 70.4,
+        ("sb-r50-384x288", "detections"): 72.2,
+    }
+    ledger = build(paper, "paper", released_records(paper, numbers))
+    verdicts = {e.id: e.verdict for e in ledger.select(attempted=True)}
+    assert len(verdicts) > 25
+    good = ("table1.hrnet-w32.256x192.ap", "readme.w32.256x192.ap", "gtbox.w32.256x192.ap")
+    good += ("gtbox.gap.w32", "fig6.gap.256x192", "fig6.order.small-beats-large")
+    assert {verdicts[claim] for claim in good} == {"reproduced"}
+    # 74.42 is neither AP at 0.5 nor of large people.
+    assert verdicts["table1.hrnet-w32.256x192.ap50"] == "not reproduced"
+    assert verdicts["readme.w32.256x192.arl"] == "not reproduced"
+    assert ledger["table1.hrnet-w48.256x192.ap"].verdict == "not attempted"
+
+
+@pytest.mark.parametrize(("score", "verdict"), [(74.49, "reproduced"), (74.55, "not reproduced")])
+def test_a_tenth_of_a_point_is_a_tenth_of_a_point_in_both_units(paper, score, verdict):
+    made = released_records(paper, {("w32-256x192", "detections"): score})
+    ledger = build(paper, "paper", made)
+    assert ledger["table1.hrnet-w32.256x192.ap"].verdict == verdict
+    assert ledger["readme.w32.256x192.ap"].verdict == verdict
+
+
+def test_annotated_boxes_alone_leave_table_1_open(paper):
+    made = released_records(paper, {("w32-256x192", "gt"): 74.4})
+    ledger = build(paper, "paper", made)
+    assert ledger["table1.hrnet-w32.256x192.ap"].verdict == "not attempted"
+    assert ledger["gtbox.w32.256x192.ap"].verdict == "not reproduced"
+
+
+class TestReleasedRuns:
+    """The experiment itself, on a small set in COCO's layout with a small network's weights."""
+
+    NAME = "w32-384x288"
+
+    @pytest.fixture
+    def released(self, paper):
+        return importlib.import_module("replications.hrnet.released")
+
+    @pytest.fixture
+    def data(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("REPLAB_DATA", str(tmp_path))
+        known = pose_weights.CHECKPOINTS[self.NAME]
+        small = replace(known, model="pose_hrnet_w16", sha256="")
+        monkeypatch.setattr(pose_weights, "CHECKPOINTS", {self.NAME: small})
+        tiny.write_coco(tmp_path / "coco", part="val2017")
+        net = models.create("pose_hrnet_w16", **SMALL)
+        path = tmp_path / "weights" / known.file
+        path.parent.mkdir()
+        torch.save(recipe_state(net.state_dict(), 0.5), path)
+        return tmp_path
+
+    def context(self, boxes="gt", **changes):
+        variant = {"weights": self.NAME, "boxes": boxes}
+        return context_of(variant, {"draws": 20}, data="coco-val2017", **changes)
+
+    def write_detections(self):
+        path = coco_detections.default_path()
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(tiny.detections()))
+        return coco_detections.read(path).source
+
+    def test_joints_that_the_network_finds_are_found(self, released, data):
+        """The truth is what the network says: then AP is 100, or the path loses joints."""
+        network = open_network(pose_weights.find(self.NAME), size=pose_weights.sides("384x288"))
+        poses = coco.load("val2017")
+        said = predict(network, poses, codec("released", sigma=3.0)).keypoints
+        truth = tiny.coco_annotations()
+        people = {number: i for i, number in enumerate(poses.person_ids.tolist())}
+        truth["annotations"] = [a for a in truth["annotations"] if a["id"] in people]
+        for entry in truth["annotations"]:
+            joints = said[people[entry["id"]]].tolist()
+            entry["keypoints"] = [value for x, y in joints for value in (x, y, 2)]
+            entry["num_keypoints"] = len(joints)
+        tiny.write_coco(data / "coco2", part="val2017", annotations=truth)
+        (data / "coco").rename(data / "before")
+        (data / "coco2").rename(data / "coco")
+        seen = []
+        result = released.score_released(
+            self.context(progress=lambda share, text: seen.append(share))
+        )
+        metrics = result.metrics
+        assert metrics["boxes"] == metrics["poses"] == len(poses) == 6
+        assert metrics["ap"] == pytest.approx(100, abs=1e-6)
+        assert metrics["ap_ratio"] == pytest.approx(1, abs=1e-8)
+        assert metrics["ap_low"] <= metrics["ap"] <= metrics["ap_high"] + 1e-9
+        # No picture holds anyone of 96² px²: a number that there is none of is not reported.
+        assert not {"apl", "apl_ratio", "apl_low"} & set(metrics)
+        assert result.model == f"pose_hrnet_w16@{network.weights}"
+        assert result.throughput > 0
+        assert seen[-1] == 1
+
+    def test_detected_boxes(self, released, data, monkeypatch):
+        source = self.write_detections()
+        with pytest.raises(UserError, match=r"in other bytes .*published") as caught:
+            released.score_released(self.context("detections"))
+        assert "\n" not in str(caught.value)
+        monkeypatch.setattr(coco, "PUBLISHED_BOXES", source)
+        result = released.score_released(self.context("detections"))
+        assert result.metrics["boxes"] == 5
+        assert 0 <= result.metrics["ap"] <= 100
+        assert result.metrics["ap"] == pytest.approx(100 * result.metrics["ap_ratio"])
+
+    def test_weights_of_another_network_under_the_name(self, released, data, monkeypatch):
+        known = pose_weights.CHECKPOINTS[self.NAME]
+        table = {self.NAME: replace(known, model="pose_hrnet_w32")}
+        monkeypatch.setattr(pose_weights, "CHECKPOINTS", table)
+        with pytest.raises(UserError, match="is of pose_hrnet_w16 with 17 joints, not of"):
+            released.score_released(self.context())
+
+    def test_what_is_missing_is_named(self, released, data):
+        with pytest.raises(MissingData, match="fetch coco-detections"):
+            released.score_released(self.context("detections"))
+        pose_weights.find(self.NAME).unlink()
+        with pytest.raises(MissingData, match=f"fetch weights:{self.NAME} --from FILE_OR_DIR"):
+            released.score_released(self.context())
+
+    def test_probe_costs_what_all_boxes_would(self, released, data, monkeypatch):
+        annotations = tiny.coco_annotations()
+        annotations["annotations"] = [tiny.person(i, 42, (2, 2, 30, 30)) for i in range(1, 13)]
+        (data / "coco/annotations/person_keypoints_val2017.json").write_text(
+            json.dumps(annotations)
+        )
+        clock = [0.0]
+
+        def half_a_second_each(network, poses, *rest, **options):
+            clock[0] += 0.5 * len(poses)
+            return predict(network, poses, *rest, **options)
+
+        monkeypatch.setattr("replab.topdown.predict.predict", half_a_second_each)
+        monkeypatch.setattr(released, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+        cost = released.probe(self.context())
+        # Eight people to start with, then four, and twelve at their pace.
+        assert clock[0] == 6
+        assert cost == Cost(4 + 6)
+
+    def test_boxes_are_part_of_a_run_s_identity(self, paper):
+        experiment = paper.replication.experiments["released"]
+        data = ("coco-val2017", coco.fingerprint(coco.ANNOTATIONS["val2017"]))
+        specs = plan_runs("hrnet", experiment, "paper", data=data, device="cpu")
+        assert len({spec.fingerprint for spec in specs}) == len(specs) == 19
+        for spec in specs:
+            detected = spec.variant["boxes"] == "detections"
+            digits = coco_detections.PUBLISHED.sha256[: coco_detections.DIGITS]
+            assert spec.fingerprint.endswith(digits) == detected
+            assert ("coco-detections" in experiment.fetches(spec.variant)) == detected
+            assert experiment.cost(spec.variant, spec.recipe) > 0
+            name = str(spec.variant["weights"])
+            assert experiment.fetches(spec.variant)[0] == f"weights:{name}"
+            assert pose_weights.describe(name).name == name
