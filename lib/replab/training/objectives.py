@@ -28,10 +28,12 @@ def classification(logits: Any, labels: torch.Tensor) -> tuple[torch.Tensor, tor
 
 
 def heatmap_regression(answer: Any, *targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Joint MSE summed over heads, and share of joints off by half a tenth of the map or more.
+    """Joint MSE, and share of joints off by half a tenth of the map or more.
 
-    The share is that of the first head's annotated joints whose highest pixel lies as far away as
-    `keypoints.decode.heatmap_accuracy` counts a miss.
+    With several heads, the squared errors of all are summed over pixels, so that a coarse head,
+    whose Gaussians fill more of its map, weighs no more than a fine one; one head's loss is the
+    released one. The share is that of the first head's annotated joints whose highest pixel lies
+    as far away as `keypoints.decode.heatmap_accuracy` counts a miss.
 
     Args:
         answer: heatmaps B×K×H×W, or a list of them, one a head.
@@ -41,8 +43,11 @@ def heatmap_regression(answer: Any, *targets: torch.Tensor) -> tuple[torch.Tenso
         ValueError: there are not two targets for each head.
     """
     heads = [answer] if isinstance(answer, torch.Tensor) else list(answer)
-    pairs = zip(heads, targets[0::2], targets[1::2], strict=True)
-    losses = [joint_mse(maps.float(), target, weights) for maps, target, weights in pairs]
+    pixels = heads[0].shape[-1] * heads[0].shape[-2]
+    losses = [
+        joint_mse(maps.float(), target, weights) * (maps.shape[-1] * maps.shape[-2] / pixels)
+        for maps, target, weights in zip(heads, targets[0::2], targets[1::2], strict=True)
+    ]
     with torch.no_grad():
         accuracy, _ = heatmap_accuracy(heads[0].float(), targets[0] * targets[1][..., None, None])
     return torch.stack(losses).sum(), (1 - accuracy).float()
