@@ -316,8 +316,10 @@ def compute(
         raise UserError(f"profile {profile} of {paper.name} has no runs{asked}; see `claims`")
     for notice in campaign.notices:
         print(f"note: {notice}", file=sys.stderr)
-    for run, reason in campaign.skipped.items():
-        print(f"not here: {run}: {reason}", file=sys.stderr)
+    for reason in dict.fromkeys(campaign.skipped.values()):
+        runs = [run for run, why in campaign.skipped.items() if why == reason]
+        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        print(f"not here: {runs[0]}{more}: {reason}", file=sys.stderr)
     found, errors = campaigns.carry_out(campaign, store, workers=workers, compiled=compiled)
     session = Session(
         paper, profile, found, skipped=campaign.skipped, notices=tuple(campaign.notices)
