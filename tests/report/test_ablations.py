@@ -126,3 +126,16 @@ def test_one_seed_has_no_interval():
     ours, gains = draw([r for r in RECORDS if r.seed == 0]).axes
     assert intervals(ours) == intervals(gains) == []
     assert len(marks(ours, "D")) == 3
+
+
+def test_a_net_beside_one_form_of_another():
+    """A variant without the key is asked for by None, beside those that have one value of it."""
+    others = [made_record({"net": "simplebaseline"}, s, metrics={"ap": 20.0 + s}) for s in (1, 2)]
+    ours, gains = draw(
+        RECORDS + others,
+        {"simplebaseline": "SimpleBaseline", "hrnet": "HRNet"},
+        along="net",
+        where={"exchange": ("all", None)},
+    ).axes
+    assert [list(line.get_ydata()) for line in marks(ours, "o")] == [[20, 33], [21, 35], [22, 37]]
+    assert [list(line.get_ydata()) for line in marks(gains, "o")][-1] == [13, 14, 15]

@@ -36,7 +36,7 @@ def ablation(
         ylabel: what the metric is, with its unit.
         along: key of the variants that makes the steps; None if a record holds all steps.
         metric: in every record, where `along` is given.
-        where: values that a variant must have.
+        where: values that a variant must have; several in a tuple, None for not having the key.
         base: the step that the others are compared with; the first by default.
         printed: name of a line → step → the paper's number.
         printed_title: title of the paper's panel.
@@ -88,7 +88,7 @@ def _by_step(
     """step → seed → number; a step that was not run is empty."""
     values: dict[str, dict[int, float]] = {step: {} for step in steps}
     for record in sorted(records, key=lambda r: r.seed):
-        if not where.items() <= dict(record.variant).items():
+        if not all(_fits(record, key, value) for key, value in where.items()):
             continue
         for step, found in values.items():
             name = step if along is None else metric
@@ -101,6 +101,11 @@ def _by_step(
                 )
             found[record.seed] = float(record.metrics[name])
     return values
+
+
+def _fits(record: Record, key: str, value: Any) -> bool:
+    """Whether a record's variant has a value, or one of several."""
+    return record.variant.get(key) in (value if isinstance(value, tuple) else (value,))
 
 
 def _seeds(axis: Any, values: Mapping[str, Mapping[int, float]], ylabel: str) -> None:
