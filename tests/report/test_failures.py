@@ -12,6 +12,17 @@ import pytest
 pytestmark = pytest.mark.faults
 
 
+def test_a_traceback_s_places_are_not_this_machine_s():
+    """A partial notebook may name files, which must not hide what went wrong."""
+    from pathlib import Path
+
+    from replab import paths
+    from replab.report.notebook import _without_places
+
+    text = f"File {paths.root()}/lib/replab/files.py and {Path.home()}/.cache/x"
+    assert _without_places(text) == "File ./lib/replab/files.py and ~/.cache/x"
+
+
 class TestFailures:
     def test_failing_cell_keeps_the_partial_notebook_and_the_old_one(self, accepted, tmp_path):
         twin = accepted.copy(tmp_path)

@@ -168,8 +168,12 @@ def _execute(
                 extra_arguments=["--log-level=CRITICAL"],
             )
     except PapermillExecutionError as error:
+        import nbformat
+
         failed = target.with_suffix(".failed.ipynb")
-        _write_notebook(clean(_read(executed), records=environment[RECORDS_VARIABLE]), failed)
+        partial = clean(_read(executed), records=environment[RECORDS_VARIABLE])
+        # A traceback names files; what it says must not be lost for that.
+        write_text(failed, _without_places(nbformat.writes(partial)).rstrip("\n") + "\n")
         reason = " ".join(str(error.evalue).split())[:300]
         shown = failed.relative_to(paths.root())
         raise CheckFailed(
@@ -203,6 +207,13 @@ def clean(notebook: Any, *, records: str) -> Any:
         if cell.cell_type == "code":
             cell["outputs"] = [o for o in cell.outputs if o.get("name") != "stderr"]
     return notebook
+
+
+def _without_places(text: str) -> str:
+    """Text in which this machine's checkout and home folder are called `.` and `~`."""
+    for place, word in ((paths.root(), "."), (Path.home(), "~")):
+        text = text.replace(str(place), word)
+    return text
 
 
 def _write_notebook(notebook: Any, path: Path) -> None:
