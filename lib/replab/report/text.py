@@ -68,7 +68,7 @@ def tolerance(entry: Entry) -> str:
         "equal": "equal",
         "printed": "equal as printed",
         "within": f"±{margin} {entry.unit}" if margin else "",
-        "relative": f"±{margin:.0%}" if margin else "",
+        "relative": f"±{100 * margin:g}%" if margin else "",
         "threshold": "interval beyond the bound",
         "seeds": f"±max({margin}, {rule.get('deviations')} s.d.)",
         "order": "paired interval",
