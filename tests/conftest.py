@@ -1,10 +1,15 @@
 """What tests of several folders share: a disk that is soon full, one that cannot be written."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+
+# A job that a script starts in the background ignores Ctrl-C, and so would all that it starts: the
+# tests that interrupt a process could not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
