@@ -194,27 +194,15 @@ SCALED = Experiment(
     },
 )
 
-RESOLUTION = Experiment(
+# The same training with heads on all branches.
+RESOLUTION = replace(
+    SCALED,
     name="resolution",
-    version=1,
-    changelog={1: "first version"},
-    function=train,
-    probe=probe,
-    cost=training_cost,
     plans={
-        "quick": Plan(
-            ({"net": "hrnet"},),
-            seeds=SEEDS,
-            recipe={
-                **RECIPE,
-                "heads": True,
-                "shifts": False,
-            },
-            data=("people-train",),
-            split=SPLIT,
-            precision="native",
+        "quick": replace(
+            SCALED.plans["quick"],
+            variants=({"net": "hrnet"},),
+            recipe={**RECIPE, "heads": True, "shifts": False},
         )
     },
 )
-
-ANSWERS: dict[str, str] = {}

@@ -187,7 +187,7 @@ def deliver(
     import torch
     from torch.utils.data import DataLoader
 
-    workers = min(workers, _cores())
+    workers = min(workers, available_cores())
     loader: DataLoader[Any] = DataLoader(
         _Guarded(prepare),  # type: ignore[arg-type]
         batch_size=None,
@@ -234,7 +234,8 @@ def _end_with_parent(worker: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """Cores that this process may use (its affinity, where the system has such a thing)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replab import files
+from replab.datasets.image_files import available_cores
 from replab.datasets.people import annotations, scenes
 from replab.datasets.people.difficulty import level
 from replab.errors import UserError
@@ -83,7 +84,7 @@ def blocks(recipe: Recipe, count: int, processes: int | None = None) -> Iterator
         UserError: a drawing process died.
     """
     if processes is None:
-        processes = min(_cores(), 8, count // WORTH_A_PROCESS)
+        processes = min(available_cores(), 8, count // WORTH_A_PROCESS)
     starts = range(0, count, BLOCK)
     if processes <= 1:
         for start in starts:
@@ -93,12 +94,6 @@ def blocks(recipe: Recipe, count: int, processes: int | None = None) -> Iterator
         workers = [_start(stack, recipe, count, n, processes) for n in range(processes)]
         for number, _ in enumerate(starts):
             yield _receive(workers[number % processes])
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _start(
