@@ -233,3 +233,33 @@ def test_compiled_networks_see_one_shape_only(small_hrnet):
     padded = predict(network, poses, codec("released"), batch=3)
     assert seen == [3, 3]
     np.testing.assert_allclose(padded.keypoints, plain.keypoints, atol=1e-3)
+
+
+def test_bf16_takes_nets_of_several_heads(crops):
+    torch.manual_seed(3)
+    net = create(
+        "pose_hrnet_w8",
+        num_joints=17,
+        head="each",
+        stem=8,
+        bottlenecks=1,
+        modules=[1, 1, 1],
+        blocks=1,
+    )
+    given = {
+        precision: PoseNetwork(
+            net,
+            model="pose_hrnet_w8",
+            options={},
+            skeleton=COCO,
+            size=(96, 128),
+            preprocessing=Preprocessing.of(RGB_IMAGENET),
+            precision=precision,
+            device="cpu",
+        ).answers(crops[:, :128, :96], mirrored=True)
+        for precision in ("fp32", "bf16")
+    }
+    assert [maps.shape[-1] for maps, _ in given["bf16"]] == [24, 12, 6, 3]
+    for (exact, _), (rough, mirrored) in zip(given["fp32"], given["bf16"], strict=True):
+        assert mirrored is not None and rough.dtype == torch.float32
+        assert (exact - rough).abs().max() < 0.05 * exact.abs().max()

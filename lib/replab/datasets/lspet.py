@@ -222,6 +222,8 @@ def open_source(source: Path | None = None) -> "Source":
     path = default_source() if source is None else source
     if source is None and not path.is_file():
         raise MissingData(f"{NAME} is not on this machine (no {path}); {FETCH}")
+    if path.is_dir() and (path / ARCHIVE).is_file():
+        path = path / ARCHIVE
     if path.is_dir():
         for folder in (path, path / "lspet_dataset"):
             if (folder / JOINTS).is_file():

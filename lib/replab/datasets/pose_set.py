@@ -88,3 +88,19 @@ class PoseSet:
         """
         names = ("image_of", "person_ids", "boxes", "box_scores", "joints", "visible", "areas")
         return replace(self, **{name: getattr(self, name)[people] for name in names})
+
+    def first(self, count: int) -> "PoseSet":
+        """The people of the first pictures, as few of these as hold so many; truth and all.
+
+        Args:
+            count: of people; all are given where there are fewer.
+        """
+        people = slice(0, int((self.image_of <= self.image_of[:count][-1]).sum()))
+        few = self.select(people)
+        if self.truth is None:
+            return few
+        kept = set(self.image_ids[few.image_of].tolist())
+        truth = dict(self.truth)
+        truth["images"] = [image for image in truth["images"] if image["id"] in kept]
+        truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
+        return replace(few, truth=truth)

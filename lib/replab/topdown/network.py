@@ -124,7 +124,11 @@ class PoseNetwork:
             folded = folded.bfloat16()
             final = folded.final_layer
             assert isinstance(final, nn.Module)
-            folded.final_layer = _InFloat(final.float())
+            folded.final_layer = (
+                nn.ModuleList(_InFloat(head.float()) for head in final)
+                if isinstance(final, nn.ModuleList)
+                else _InFloat(final.float())
+            )
         if self.compiled:
             folded = torch.compile(folded, dynamic=False)  # type: ignore[assignment]
         return folded
@@ -180,15 +184,15 @@ class PoseNetwork:
 
 
 class _InFloat(nn.Module):
-    """The layers of the heads in float32, whatever comes before."""
+    """A head in float32, whatever comes before."""
 
-    def __init__(self, heads: nn.Module) -> None:
+    def __init__(self, head: nn.Module) -> None:
         super().__init__()
-        self.heads = heads
+        self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
         """Heatmaps of features."""
-        return self.heads(x.float())
+        return self.head(x.float())
 
 
 def open_network(

@@ -40,28 +40,34 @@ class History:
         return middle, loss, error
 
     def report(
-        self, *, tail: float, points: int
+        self, *, tail: float, points: int, looks: str = "test_error"
     ) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
         """Metrics and curves of the training for its record: losses, errors in percent.
 
         Args:
             tail: share of the iterations, the last ones, that the metrics are means of.
             points: about as many as the training curves have.
+            looks: name of the series of evaluations on the way.
 
         Returns:
-            `train_loss` and `train_error`, and the series of the same names; also the series
-            `test_error` where there were evaluations.
+            `train_loss` and `train_error`, and the series of the same names; also that of the
+            evaluations where there were any.
         """
         loss, error = self.tail(tail)
         where, losses, errors = self.smoothed(points)
         series: dict[str, dict[str, list[float]]] = {
-            "train_loss": {"x": where, "y": [round(v, 5) for v in losses]},
+            "train_loss": {"x": where, "y": [_rounded(v) for v in losses]},
             "train_error": {"x": where, "y": [round(100 * v, 4) for v in errors]},
         }
         if self.tests:
             done, found = zip(*self.tests, strict=True)
-            series["test_error"] = {"x": list(done), "y": [round(v, 4) for v in found]}
+            series[looks] = {"x": list(done), "y": [round(v, 4) for v in found]}
         return {"train_loss": loss, "train_error": 100 * error}, series
+
+
+def _rounded(loss: float) -> float:
+    """Five decimals, or four digits where the loss is small, as that of heatmaps is."""
+    return round(loss, max(5, 3 - math.floor(math.log10(abs(loss)))) if loss else 5)
 
 
 def mean(values: Sequence[float]) -> float:

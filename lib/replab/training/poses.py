@@ -16,7 +16,7 @@ from replab.keypoints.skeletons import Skeleton
 from replab.models.identification import RGB_IMAGENET
 from replab.topdown.network import PoseNetwork, Preprocessing
 from replab.training.loop import Trained, train
-from replab.training.objectives import heatmap_regression
+from replab.training.objectives import Objective, heatmap_regression
 from replab.training.pose_batches import PoseBatches, cut_out
 
 
@@ -33,6 +33,7 @@ class PoseTraining:
         augmentation: of the people.
         margin: as of `pose_batches.cut_out`.
         recipe: as of `loop.train`.
+        objective: what is minimised.
     """
 
     model: str
@@ -43,6 +44,7 @@ class PoseTraining:
     options: Mapping[str, Any] = field(default_factory=dict)
     strides: tuple[int, ...] = (4,)
     margin: float = 1.0
+    objective: Objective = heatmap_regression
 
     def heatmaps(self) -> list[Size]:
         """Width and height of each head's heatmaps."""
@@ -100,7 +102,7 @@ def train_on(
         batches,
         training.recipe,
         seed=seed,
-        objective=heatmap_regression,
+        objective=training.objective,
         device=device,
         precision=precision,
         checkpoint=checkpoint,

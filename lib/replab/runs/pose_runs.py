@@ -1,0 +1,156 @@
+"""Runs that train a pose network and score its last iterate: what such experiments share.
+
+A replication says what is trained (`PoseTraining`) and on whom it is scored; the numbers and
+curves of a record come from here, whatever the paper.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from replab.runs.experiment import Cost, RunContext, RunResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from replab.datasets.pose_set import PoseSet
+    from replab.topdown.predict import Predictions, Reading
+    from replab.topdown.scores import Scores
+    from replab.training.poses import PoseTraining
+
+# People that a probe scores, after a few that do not count.
+PROBED, PROBED_FIRST = 64, 8
+
+
+@dataclass(frozen=True)
+class PoseJob:
+    """A pose network's training and how its last iterate is scored.
+
+    Attributes:
+        training: what is trained, and how. Its recipe may hold, beyond what the training takes:
+            `tail` and `curve_points` (as of `History.report`); `evaluate_every`, in iterations,
+            and `glance_people`: the score of so many of the first test people on the way, which
+            decides nothing; `shown_people`: how many predicted people a record keeps.
+        test: opens the people to score on.
+        readings: of the heatmaps, by suffix of the metrics' names; the one without a suffix is
+            the score of the run.
+    """
+
+    training: "PoseTraining"
+    test: "Callable[[], PoseSet]"
+    readings: "Mapping[str, Reading]"
+
+
+def run(context: RunContext, job: PoseJob) -> RunResult:
+    """Train one network on the people of `context.data` and score its last iterate.
+
+    Metrics: the test set's scores in percent for each reading (see `topdown.scores`), `train_loss`
+    and `train_error`, `params`, `macs` and `gmacs` (10⁹ multiply-adds of a crop). Series: the
+    training's curves, the score on the way under its own name, and `person_0`, `person_1`, …: the
+    joints found in the first people scored, px of their pictures.
+    """
+    from replab import datasets
+    from replab.models.counting import count_macs, count_parameters
+    from replab.topdown.scores import measure_of
+    from replab.training.poses import train_on
+
+    training, recipe = job.training, job.training.recipe
+    people, test = datasets.open_poses(context.data), job.test()
+    measure = measure_of(test)
+    net, trained = train_on(
+        training,
+        people,
+        seed=context.seed,
+        device=context.device,
+        precision=context.precision,
+        checkpoint=context.workspace / "checkpoint.pt",
+        progress=context.progress,
+        evaluate=_glance(context, job, test) if "evaluate_every" in recipe else None,
+        compiled=context.compiled,
+    )
+    metrics, series = trained.history.report(
+        tail=recipe["tail"], points=recipe["curve_points"], looks=measure
+    )
+    found = _scores(context, job, test, net)
+    metrics |= found.metrics
+    width, height = training.size
+    metrics["params"] = count_parameters(net)
+    metrics["macs"] = count_macs(net, (3, height, width)).total
+    metrics["gmacs"] = metrics["macs"] / 1e9
+    shown = int(recipe.get("shown_people", 0))
+    return RunResult(
+        metrics,
+        series | (_people(found.predictions[""], shown) if shown else {}),
+        model=training.model,
+        iterations=len(trained.history.loss),
+        throughput=trained.throughput or None,
+        engine=trained.engine,
+    )
+
+
+def probe(context: RunContext, job: PoseJob) -> Cost:
+    """Cost of one run from the first ten steps of its training and a few scored people."""
+    from replab import datasets
+    from replab.topdown.predict import predict_each
+    from replab.training import probing
+    from replab.training.poses import make_batches
+
+    training, recipe = job.training, job.training.recipe
+    began = time.perf_counter()
+    people, test = datasets.open_poses(context.data), job.test()
+    batches = make_batches(training, people, seed=context.seed, device=context.device)
+    net = training.create(people.skeleton, context.seed, context.device)
+    loaded = time.perf_counter() - began
+    pace = probing.probe(
+        net,
+        batches,
+        recipe,
+        device=context.device,
+        precision=context.precision,
+        compiled=context.compiled,
+        workspace=context.workspace,
+        objective=training.objective,
+    )
+    network = training.ready(
+        net, test.skeleton, precision=context.precision, device=context.device
+    )
+    predict_each(network, test.select(slice(0, PROBED_FIRST)), job.readings)
+    few = test.select(slice(PROBED_FIRST, PROBED_FIRST + PROBED))
+    began = time.perf_counter()
+    predict_each(network, few, job.readings)
+    per_person = (time.perf_counter() - began) / max(1, len(few))
+    iterations = int(recipe["iterations"])
+    looks = iterations // int(recipe["evaluate_every"]) if "evaluate_every" in recipe else 0
+    scored = looks * int(recipe.get("glance_people", 0)) + len(test)
+    return Cost(loaded + pace.seconds(iterations) + scored * per_person, pace.checkpoint_bytes)
+
+
+def _glance(context: RunContext, job: PoseJob, test: "PoseSet") -> "Callable[[nn.Module], float]":
+    """What is asked of the network on the way: its score on the first test people, percent."""
+    from replab.topdown.scores import measure_of
+
+    few = test.first(int(job.training.recipe["glance_people"]))
+
+    def glance(net: "nn.Module") -> float:
+        return _scores(context, job, few, net).metrics[measure_of(few)]
+
+    return glance
+
+
+def _scores(context: RunContext, job: PoseJob, test: "PoseSet", net: "nn.Module") -> "Scores":
+    from replab.topdown.scores import score
+
+    network = job.training.ready(
+        net, test.skeleton, precision=context.precision, device=context.device
+    )
+    return score(network, test, job.readings)
+
+
+def _people(found: "Predictions", count: int) -> dict[str, dict[str, list[float]]]:
+    """Series of the first people's joints, in tenths of a px."""
+    joints: Any = found.keypoints[:count].astype(float).round(1)
+    return {
+        f"person_{i}": {"x": person[:, 0].tolist(), "y": person[:, 1].tolist()}
+        for i, person in enumerate(joints)
+    }
