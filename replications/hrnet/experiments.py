@@ -1,12 +1,14 @@
 """Experiments of Sun et al. (CVPR 2019), and which of their numbers answers which claim."""
 
-from replications.hrnet import ceilings, counts, released, scaled
+from replications.hrnet import ceilings, counts, lspet, released, scaled
 
 EXPERIMENTS = (
     counts.COUNTS,
     ceilings.CEILINGS,
     scaled.SCALED,
     scaled.RESOLUTION,
+    lspet.REDUCED,
+    lspet.FULL,
     released.RELEASED,
 )
 

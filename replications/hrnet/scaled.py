@@ -6,10 +6,10 @@ numbers can be set beside each other, not beside the paper's.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.training import recipes
 
 if TYPE_CHECKING:
     from replab.runs.pose_runs import PoseJob
@@ -18,49 +18,34 @@ if TYPE_CHECKING:
 # (c) all.
 EXCHANGES = ("end", "across", "all")
 SHIFTS = (0, 1, 2)
-HEADS = ("1x", "2x", "4x", "8x")
+# Resolutions of the branches by their names in Fig. 5, and px of the input in one of the map.
+HEADS = {"1x": 4, "2x": 8, "4x": 16, "8x": 32}
 
 
 def make_job(context: RunContext) -> "PoseJob":
     """The training that a variant and its recipe describe, and how it is scored.
 
-    One pass of the network over the test people answers all questions: AP of each head, and what
-    the mirror image's shift does. Boxes are annotated, so AP is that of the joints alone.
+    One pass of the network over the test people answers all questions: the score of each head,
+    and what the mirror image's shift does. Boxes are annotated, so AP is that of the joints alone.
     """
-    from replab import datasets
-    from replab.keypoints.augmentation import Augmentation
-    from replab.keypoints.codecs import codec
-    from replab.runs.pose_runs import PoseJob
+    from replab.runs import pose_runs
     from replab.topdown.predict import Reading
-    from replab.training.poses import PoseTraining
 
-    recipe = context.recipe
-    net = dict(recipe["nets"][context.variant["net"]])
-    several = bool(recipe.get("heads"))
-    if several:
+    recipe, variant = context.recipe, context.variant
+    net = dict(recipe["nets"][variant["net"]])
+    model = net.pop("model")
+    if "exchange" in variant:
+        net["exchange"] = variant["exchange"]
+    own = pose_runs.recipe_codec(recipe)
+    readings = {"": Reading(own)}
+    if recipe.get("heads"):
         net["head"] = "each"
-    if "exchange" in context.variant:
-        net["exchange"] = context.variant["exchange"]
-    released = codec("released", sigma=float(recipe["sigma"]))
-    readings = {"": Reading(released)}
-    if several:
-        readings |= {f"_{head}": Reading(released, head=i) for i, head in enumerate(HEADS)}
-    if recipe.get("shifts") and context.variant.get("exchange") == EXCHANGES[-1]:
-        readings["_noflip"] = Reading(released, flip=False)
-        readings |= {f"_shift{i}": Reading(replace(released, shift=i)) for i in SHIFTS}
-    training = PoseTraining(
-        model=net.pop("model"),
-        options=net,
-        size=tuple(recipe["input"]),
-        strides=(4, 8, 16, 32) if several else (4,),
-        codec=released,
-        augmentation=Augmentation(**recipe["augmentation"]),
-        margin=float(recipe["margin"]),
-        recipe=recipe,
-    )
-    return PoseJob(
-        training, test=partial(datasets.open_poses, recipe["test_data"]), readings=readings
-    )
+        readings |= {f"_{head}": Reading(own, head=i) for i, head in enumerate(HEADS)}
+    if recipe.get("shifts") and variant.get("exchange") == EXCHANGES[-1]:
+        readings["_noflip"] = Reading(own, flip=False)
+        readings |= {f"_shift{i}": Reading(replace(own, shift=i)) for i in SHIFTS}
+    strides = tuple(HEADS.values()) if recipe.get("heads") else (HEADS["1x"],)
+    return pose_runs.job(recipe, model, net, strides=strides, readings=readings)
 
 
 def train(context: RunContext) -> RunResult:
@@ -86,33 +71,17 @@ def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
     return net * float(recipe["iterations"]) / 25
 
 
-RECIPE: dict[str, Any] = {
-    "nets": {
-        "hrnet": {
-            "model": "pose_hrnet_w16",
-            "stem": 16,
-            "bottlenecks": 1,
-            "modules": [1, 2, 2],
-            "blocks": 1,
-        },
-        "simplebaseline": {"model": "pose_resnet10", "width": 24, "deconv_channels": 112},
+NETS: dict[str, dict[str, Any]] = {
+    "hrnet": {
+        "model": "pose_hrnet_w16",
+        "stem": 16,
+        "bottlenecks": 1,
+        "modules": [1, 2, 2],
+        "blocks": 1,
     },
-    "input": [96, 128],
-    "sigma": 1.0,
-    "margin": 1.0,
-    "augmentation": {"scale": 0.0, "rotation": 0.0, "flip": 0.5},
-    "iterations": 400,
-    "batch_size": 8,
-    "optimiser": "adam",
-    "lr": 0.003,
-    "schedule": "cosine",
-    "warm_up_iterations": 30,
-    "tail": 0.1,
-    "curve_points": 20,
-    "test_data": "people-test",
-    "shown_people": 8,
-    "shifts": True,
+    "simplebaseline": {"model": "pose_resnet10", "width": 24, "deconv_channels": 112},
 }
+RECIPE: dict[str, Any] = {**recipes.PEOPLE, "nets": NETS, "shifts": True}
 SEEDS = (0, 1, 2)
 SPLIT = "people-train to train, people-test to score"
 

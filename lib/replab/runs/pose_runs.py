@@ -7,6 +7,7 @@ curves of a record come from here, whatever the paper.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from replab.runs.experiment import Cost, RunContext, RunResult
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from replab.datasets.pose_set import PoseSet
+    from replab.keypoints.codecs import Codec
     from replab.topdown.predict import Predictions, Reading
     from replab.topdown.scores import Scores
     from replab.training.poses import PoseTraining
@@ -40,6 +42,54 @@ class PoseJob:
     training: "PoseTraining"
     test: "Callable[[], PoseSet]"
     readings: "Mapping[str, Reading]"
+
+
+def job(
+    recipe: Mapping[str, Any],
+    model: str,
+    options: Mapping[str, Any],
+    *,
+    strides: tuple[int, ...] = (4,),
+    readings: "Mapping[str, Reading] | None" = None,
+) -> PoseJob:
+    """The job of a network under a recipe (see `training.recipes`).
+
+    Args:
+        recipe: as of `PoseJob` and `loop.train`; also `input` (width and height in px), `sigma` in
+            px of the heatmaps, `codec` (`released` where it names none), `augmentation`, `margin`
+            and `test_data`.
+        model: name for `replab.models.create`.
+        options: its options, without the number of joints.
+        strides: px of the input in one of the heatmaps, for each head.
+        readings: as of `PoseJob`; None for the recipe's own codec and the mirror image.
+    """
+    from replab import datasets
+    from replab.keypoints.augmentation import Augmentation
+    from replab.topdown.predict import Reading
+    from replab.training.poses import PoseTraining
+
+    own = recipe_codec(recipe)
+    return PoseJob(
+        PoseTraining(
+            model=model,
+            options=options,
+            size=tuple(recipe["input"]),
+            strides=strides,
+            codec=own,
+            augmentation=Augmentation(**recipe["augmentation"]),
+            margin=float(recipe["margin"]),
+            recipe=recipe,
+        ),
+        test=partial(datasets.open_poses, recipe["test_data"]),
+        readings=readings or {"": Reading(own)},
+    )
+
+
+def recipe_codec(recipe: Mapping[str, Any]) -> "Codec":
+    """How a recipe cuts crops, draws joints and reads heatmaps."""
+    from replab.keypoints.codecs import codec
+
+    return codec(str(recipe.get("codec", "released")), sigma=float(recipe["sigma"]))
 
 
 def run(context: RunContext, job: PoseJob) -> RunResult:
