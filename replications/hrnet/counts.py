@@ -1,11 +1,9 @@
 """Counts: parameters and multiply-adds of every network that the tables name. CPU, seconds."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from replab.runs.experiment import Experiment, Plan, RunContext, RunResult, Variant
-
-if TYPE_CHECKING:
-    from replab.models.counting import Macs
+from replab.runs import counted_poses
+from replab.runs.experiment import RunContext, RunResult, Variant
 
 # The sizes of Fig. 6, height first.
 SIZES = ("128x96", "192x128", "256x192", "320x224", "352x256", "384x288")
@@ -24,67 +22,29 @@ COUNTED: tuple[Variant, ...] = (
 )
 
 RECIPE = {
-    # Joints of COCO; a variant may name another number.
-    "num_joints": 17,
     # Printed in Table 1; an hourglass is not ours to count.
     "hourglass8_gflops": 14.3,
 }
 
 
-def measure(name: str, joints: int, size: str) -> "tuple[int, Macs]":
-    """Parameters of a pose network, and its multiply-adds at an input size such as `256x192`."""
-    import torch
-
-    from replab import models
-    from replab.models.counting import count_macs, count_parameters
-
-    height, width = (int(side) for side in size.split("x"))
-    with torch.device("meta"):
-        model = models.create(name, num_joints=joints)
-    return count_parameters(model), count_macs(model, (3, height, width))
-
-
 def count(context: RunContext) -> RunResult:
     """Parameters and multiply-adds of one image, and the comparisons of cost that §4.1 draws.
 
-    `gmacs` are true multiply-adds in 10⁹; `gflops` follow the paper: in 2³⁰, a transposed
-    convolution counted at its output's size. `gflops_percent_of_sb152`: of SimpleBaseline-152 at
-    the same input. `half_of_hourglass8`: half of what Table 1 prints for the hourglass.
+    `gflops_percent_of_sb152`: of SimpleBaseline-152 at the same input. `half_of_hourglass8`: half
+    of what Table 1 prints for the hourglass.
     """
-    name, recipe = str(context.variant["model"]), context.recipe
-    joints = int(context.variant.get("num_joints", recipe["num_joints"]))
-    size = str(context.variant["input"])
-    parameters, macs = measure(name, joints, size)
-    metrics: dict[str, float] = {
-        "params": parameters,
-        "macs": macs.total,
-        "gmacs": macs.total / 1e9,
-        "gflops": macs.gflops_paper,
-    }
+    name, size = str(context.variant["model"]), str(context.variant["input"])
+    result = counted_poses.count(context)
+    metrics = dict(result.metrics)
     if name.startswith("pose_hrnet") and size in TABLED:
-        _, beside = measure(SB152, joints, size)
-        metrics["gflops_percent_of_sb152"] = 100 * macs.total_paper / beside.total_paper
+        _, beside = counted_poses.measure(SB152, size, **counted_poses.options_of(context))
+        metrics["gflops_percent_of_sb152"] = 100 * metrics["gflops"] / beside.gflops_paper
     if name.startswith("pose_hrnet") and size == "256x192":
-        metrics["half_of_hourglass8"] = recipe["hourglass8_gflops"] / 2
-    return RunResult(metrics, model=name)
+        metrics["half_of_hourglass8"] = context.recipe["hourglass8_gflops"] / 2
+    return replace(result, metrics=metrics)
 
 
-COUNTS = Experiment(
-    name="counts",
-    version=1,
-    changelog={1: "first version"},
-    function=count,
-    deterministic=True,
-    cost=lambda variant, recipe: 0.3,
-    plans={profile: Plan(COUNTED, recipe=RECIPE) for profile in ("quick", "standin", "paper")},
-)
-
-
-def _row(stem: str, model: str, size: str, *numbers: str) -> dict[str, str]:
-    """Answers of one row of a table: its numbers by the selectors of a counted network."""
-    return {
-        f"{stem}.{number}": f"counts[model={model},input={size}].{number}" for number in numbers
-    }
+COUNTS = counted_poses.counts(COUNTED, recipe=RECIPE, function=count)
 
 
 # Rows of Table 1, and the networks that they are.
@@ -95,15 +55,22 @@ TABLE1 = {
     "hrnet-w48": "pose_hrnet_w48",
 }
 
+PRINTED = ("params", "gflops")
+
+
+def _row(stem: str, model: str, size: str, *numbers: str) -> dict[str, str]:
+    return counted_poses.answers(stem, {"model": model, "input": size}, *numbers)
+
+
 ANSWERS = {
     **{
         claim: answer
         for row, model in TABLE1.items()
         for size in TABLED
-        for claim, answer in _row(f"table1.{row}.{size}", model, size, "params", "gflops").items()
+        for claim, answer in _row(f"table1.{row}.{size}", model, size, *PRINTED).items()
     },
-    **_row("table4.hrnet-w32", "pose_hrnet_w32", "256x256", "params", "gflops"),
-    **_row("table4.sb-r152", SB152, "256x256", "params", "gflops"),
+    **_row("table4.hrnet-w32", "pose_hrnet_w32", "256x256", *PRINTED),
+    **_row("table4.sb-r152", SB152, "256x256", *PRINTED),
     "counts.w{width}.mpii256.{number}": (
         "counts[model=pose_hrnet_w{width},input=256x256].{number}"
     ),

@@ -1,6 +1,6 @@
 """Experiments of Sun et al. (CVPR 2019), and which of their numbers answers which claim."""
 
-from replications.hrnet import ceilings, counts, lspet, released, scaled
+from replications.hrnet import ceilings, coco, counts, lspet, released, scaled
 
 EXPERIMENTS = (
     counts.COUNTS,
@@ -10,6 +10,7 @@ EXPERIMENTS = (
     lspet.REDUCED,
     lspet.FULL,
     released.RELEASED,
+    coco.COCO,
 )
 
-ANSWERS = {**counts.ANSWERS, **released.ANSWERS}
+ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **coco.ANSWERS}

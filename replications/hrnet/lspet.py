@@ -70,8 +70,8 @@ REDUCED = replace(
     },
     needs={
         "standin": (
-            "Leeds Sports Pose Extended (`python -m replab fetch lspet`, 170 MB) and about an hour "
-            "on two cores"
+            "Leeds Sports Pose Extended (`python -m replab fetch lspet`, 170 MB) and about an "
+            "hour on two cores"
         )
     },
 )

@@ -1,34 +1,21 @@
 """The claims of the HRNet paper that are really there, and the runs that answer them."""
 
 import csv
-import importlib
-import json
 import re
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
 
-import tiny_pose_sets as tiny
-from recipe_weights import recipe_state
-from replab import models
 from replab.claims import schema
 from replab.claims.claim import claim_selectors, needs
 from replab.claims.ledger import build, cheapest_profile
 from replab.datasets import coco, coco_detections, pose_weights
-from replab.errors import MissingData, UserError
-from replab.keypoints.codecs import codec
 from replab.runs import record as records
-from replab.runs.experiment import PROFILES, Cost, RunContext, RunResult
+from replab.runs.experiment import PROFILES, RunContext, RunResult
 from replab.runs.identity import plan_runs
-from replab.topdown.network import open_network
-from replab.topdown.predict import predict
 
 ROOT = Path(__file__).resolve().parents[2]
 CURVES = ROOT / "replications/hrnet/curves"
-SMALL = {"stem": 16, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1}
 
 
 @pytest.fixture(scope="module")
@@ -220,123 +207,17 @@ def test_annotated_boxes_alone_leave_table_1_open(paper):
     assert ledger["gtbox.w32.256x192.ap"].verdict == "not reproduced"
 
 
-class TestReleasedRuns:
-    """The experiment itself, on a small set in COCO's layout with a small network's weights."""
-
-    NAME = "w32-384x288"
-
-    @pytest.fixture
-    def released(self, paper):
-        return importlib.import_module("replications.hrnet.released")
-
-    @pytest.fixture
-    def data(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("REPLAB_DATA", str(tmp_path))
-        known = pose_weights.CHECKPOINTS[self.NAME]
-        small = replace(known, model="pose_hrnet_w16", sha256="")
-        monkeypatch.setattr(pose_weights, "CHECKPOINTS", {self.NAME: small})
-        tiny.write_coco(tmp_path / "coco", part="val2017")
-        net = models.create("pose_hrnet_w16", **SMALL)
-        path = tmp_path / "weights" / known.file
-        path.parent.mkdir()
-        torch.save(recipe_state(net.state_dict(), 0.5), path)
-        return tmp_path
-
-    def context(self, boxes="gt", **changes):
-        variant = {"weights": self.NAME, "boxes": boxes}
-        return context_of(variant, {"draws": 20}, data="coco-val2017", **changes)
-
-    def write_detections(self):
-        path = coco_detections.default_path()
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(tiny.detections()))
-        return coco_detections.read(path).source
-
-    def test_joints_that_the_network_finds_are_found(self, released, data):
-        """The truth is what the network says: then AP is 100, or the path loses joints."""
-        network = open_network(pose_weights.find(self.NAME), size=pose_weights.sides("384x288"))
-        poses = coco.load("val2017")
-        said = predict(network, poses, codec("released", sigma=3.0)).keypoints
-        truth = tiny.coco_annotations()
-        people = {number: i for i, number in enumerate(poses.person_ids.tolist())}
-        truth["annotations"] = [a for a in truth["annotations"] if a["id"] in people]
-        for entry in truth["annotations"]:
-            joints = said[people[entry["id"]]].tolist()
-            entry["keypoints"] = [value for x, y in joints for value in (x, y, 2)]
-            entry["num_keypoints"] = len(joints)
-        tiny.write_coco(data / "coco2", part="val2017", annotations=truth)
-        (data / "coco").rename(data / "before")
-        (data / "coco2").rename(data / "coco")
-        seen = []
-        result = released.score_released(
-            self.context(progress=lambda share, text: seen.append(share))
-        )
-        metrics = result.metrics
-        assert metrics["boxes"] == metrics["poses"] == len(poses) == 6
-        assert metrics["ap"] == pytest.approx(100, abs=1e-6)
-        assert metrics["ap_ratio"] == pytest.approx(1, abs=1e-8)
-        assert metrics["ap_low"] <= metrics["ap"] <= metrics["ap_high"] + 1e-9
-        # No picture holds anyone of 96² px²: a number that there is none of is not reported.
-        assert not {"apl", "apl_ratio", "apl_low"} & set(metrics)
-        assert result.model == f"pose_hrnet_w16@{network.weights}"
-        assert result.throughput > 0
-        assert seen[-1] == 1
-
-    def test_detected_boxes(self, released, data, monkeypatch):
-        source = self.write_detections()
-        with pytest.raises(UserError, match=r"in other bytes .*published") as caught:
-            released.score_released(self.context("detections"))
-        assert "\n" not in str(caught.value)
-        monkeypatch.setattr(coco, "PUBLISHED_BOXES", source)
-        result = released.score_released(self.context("detections"))
-        assert result.metrics["boxes"] == 5
-        assert 0 <= result.metrics["ap"] <= 100
-        assert result.metrics["ap"] == pytest.approx(100 * result.metrics["ap_ratio"])
-
-    def test_weights_of_another_network_under_the_name(self, released, data, monkeypatch):
-        known = pose_weights.CHECKPOINTS[self.NAME]
-        table = {self.NAME: replace(known, model="pose_hrnet_w32")}
-        monkeypatch.setattr(pose_weights, "CHECKPOINTS", table)
-        with pytest.raises(UserError, match="is of pose_hrnet_w16 with 17 joints, not of"):
-            released.score_released(self.context())
-
-    def test_what_is_missing_is_named(self, released, data):
-        with pytest.raises(MissingData, match="fetch coco-detections"):
-            released.score_released(self.context("detections"))
-        pose_weights.find(self.NAME).unlink()
-        with pytest.raises(MissingData, match=f"fetch weights:{self.NAME} --from FILE_OR_DIR"):
-            released.score_released(self.context())
-
-    def test_probe_costs_what_all_boxes_would(self, released, data, monkeypatch):
-        annotations = tiny.coco_annotations()
-        annotations["annotations"] = [tiny.person(i, 42, (2, 2, 30, 30)) for i in range(1, 13)]
-        (data / "coco/annotations/person_keypoints_val2017.json").write_text(
-            json.dumps(annotations)
-        )
-        clock = [0.0]
-
-        def half_a_second_each(network, poses, *rest, **options):
-            clock[0] += 0.5 * len(poses)
-            return predict(network, poses, *rest, **options)
-
-        monkeypatch.setattr("replab.topdown.predict.predict", half_a_second_each)
-        monkeypatch.setattr(released, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-        cost = released.probe(self.context())
-        # Eight people to start with, then four, and twelve at their pace.
-        assert clock[0] == 6
-        assert cost == Cost(4 + 6)
-
-    def test_boxes_are_part_of_a_run_s_identity(self, paper):
-        experiment = paper.replication.experiments["released"]
-        data = ("coco-val2017", coco.fingerprint(coco.ANNOTATIONS["val2017"]))
-        specs = plan_runs("hrnet", experiment, "paper", data=data, device="cpu")
-        assert len({spec.fingerprint for spec in specs}) == len(specs) == 19
-        for spec in specs:
-            detected = spec.variant["boxes"] == "detections"
-            digits = coco_detections.PUBLISHED.sha256[: coco_detections.DIGITS]
-            assert spec.fingerprint.endswith(digits) == detected
-            assert ("coco-detections" in experiment.fetches(spec.variant)) == detected
-            assert experiment.cost(spec.variant, spec.recipe) > 0
-            name = str(spec.variant["weights"])
-            assert experiment.fetches(spec.variant)[0] == f"weights:{name}"
-            assert pose_weights.describe(name).name == name
+def test_boxes_are_part_of_a_run_s_identity(paper):
+    experiment = paper.replication.experiments["released"]
+    data = ("coco-val2017", coco.fingerprint(coco.ANNOTATIONS["val2017"]))
+    specs = plan_runs("hrnet", experiment, "paper", data=data, device="cpu")
+    assert len({spec.fingerprint for spec in specs}) == len(specs) == 19
+    for spec in specs:
+        detected = spec.variant["boxes"] == "detections"
+        digits = coco_detections.PUBLISHED.sha256[: coco_detections.DIGITS]
+        assert spec.fingerprint.endswith(digits) == detected
+        assert ("coco-detections" in experiment.fetches(spec.variant)) == detected
+        assert experiment.cost(spec.variant, spec.recipe) > 0
+        name = str(spec.variant["weights"])
+        assert experiment.fetches(spec.variant)[0] == f"weights:{name}"
+        assert pose_weights.describe(name).name == name

@@ -257,6 +257,64 @@ def test_trends_of_numbers_that_one_run_settles(values, verdict):
     assert (found.verdict, found.interval) == (verdict, None)
 
 
+LESS = Trend(measures=[MEASURE], minus="e[d={}].o", along=["a", "b", "c"], direction="falls")
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"),
+    [
+        ((6.3, 4.0, 3.6), REPRODUCED),
+        ((6.3, 4.0, 4.0), REPRODUCED),  # a level stretch
+        ((6.3, 3.6, 4.0), NOT_REPRODUCED),
+        ((3.6, 4.0, 6.3), NOT_REPRODUCED),
+        ((4.0, 4.0, 4.0), INCONCLUSIVE),
+    ],
+)
+def test_a_trend_of_differences_looks_at_the_differences_alone(gaps, verdict):
+    """The numbers themselves rise; their seeds scatter by more than the gaps, but together."""
+    ours, theirs = {}, {}
+    for term, own, apart in zip("abc", (65.5, 74.4, 75.8), gaps, strict=True):
+        luck = shaken(0, 3)
+        ours[term] = [own + seed for seed in luck]
+        theirs[f"{term} o"] = [own - apart + seed for seed in luck]
+    found = judge(LESS, ours | theirs)
+    assert found.verdict == verdict
+    assert found.measured == {t: pytest.approx(g) for t, g in zip("abc", gaps, strict=True)}
+    assert found.n == 3
+    mirrored = Trend(**{**LESS.model_dump(), "along": ["c", "b", "a"], "direction": "rises"})
+    assert judge(mirrored, ours | theirs).verdict == verdict
+    assert judge(LESS.model_copy(update={"minus": None}), ours).verdict == NOT_REPRODUCED
+
+
+def test_the_interval_of_a_trend_of_differences_is_paired_over_all_four():
+    ours = {"a": [9.0, 9.4, 9.1], "b": [8.0, 8.3, 8.0], "c": [7.0, 7.1, 7.4]}
+    theirs = {"a o": [1.0, 1.1, 1.0], "b o": [1.5, 1.4, 1.5], "c o": [2.0, 2.3, 2.1]}
+    found = judge(LESS, ours | theirs)
+    ends = [
+        (a - a_less) - (c - c_less)
+        for a, a_less, c, c_less in zip(
+            ours["a"], theirs["a o"], ours["c"], theirs["c o"], strict=True
+        )
+    ]
+    expected = statistics.estimate(ends)
+    assert found.interval == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert found.why.startswith("c < a holds (+")
+    # A seed that one of the runs lacks is no pair.
+    fewer = theirs | {"b o": {0: 1.5, 2: 1.5}, "c o": {0: 2.0, 2: 2.1}}
+    assert judge(LESS, ours | fewer).verdict == INCONCLUSIVE
+
+
+def test_a_trend_of_differences_of_numbers_that_one_run_settles():
+    ours, theirs = (
+        {t: [float(v)] for t, v in zip("abc", row, strict=True)} for row in ((3, 4, 5), (0, 2, 4))
+    )
+    numbers = ours | {f"{t} o": v for t, v in theirs.items()}
+    found = judge(LESS, numbers, fixed=True)
+    assert (found.verdict, found.measured) == (REPRODUCED, {"a": 3.0, "b": 2.0, "c": 1.0})
+    numbers["b o"] = [5.0]
+    assert judge(LESS, numbers, fixed=True).verdict == NOT_REPRODUCED
+
+
 def gap(plus, minus, at_least=None):
     return Gap(
         plus=[MEASURE.format(t) for t in plus],

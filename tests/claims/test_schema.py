@@ -3,6 +3,8 @@
 import pytest
 
 from replab.claims import schema
+from replab.claims.claim import claim_selectors
+from replab.claims.ledger import build
 from replab.claims.paper_file import Gap, Ordering
 from replab.errors import UserError
 
@@ -217,6 +219,24 @@ WRONG_YAML = {
         "  column.params:",
         "3 printed numbers for 2 terms",
     ),
+    "trend less itself": (
+        "    along: [20, 32, 44, 56]\n",
+        '    along: [20, 32, 44, 56]\n    minus: "full[depth={}].train_error"\n',
+        "  trend.depth:",
+        "'full[depth={}].train_error' is subtracted from itself, which is always 0",
+    ),
+    "trend less one number": (
+        "    along: [20, 32, 44, 56]\n",
+        '    along: [20, 32, 44, 56]\n    minus: "full[depth=20].test_error"\n',
+        '    minus: "full[depth=20].test_error"',
+        "must hold one {}, which stands for the term",
+    ),
+    "trend less an unknown number": (
+        "    along: [20, 32, 44, 56]\n",
+        '    along: [20, 32, 44, 56]\n    minus: "nets[depth={}].test_error"\n',
+        "  trend.depth:",
+        "nets[depth=20].test_error: no experiment 'nets'",
+    ),
     "column of what varies": (
         "    measure: counts[net={}].params\n    terms: [a, b, c]",
         "    measure: full[depth={}].test_error\n    terms: [20, 44, 56]",
@@ -292,6 +312,27 @@ def test_a_byte_order_mark_is_no_mistake(demo):
     path = demo.path("claims.csv")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert "table1.a.params" in demo.load().claims
+
+
+def test_a_trend_rests_on_what_is_subtracted_too(demo):
+    along = "    along: [20, 32, 44, 56]\n"
+    demo.edit("paper.yaml", along, f'{along}    minus: "full[depth={{}}].test_error"\n')
+    paper = demo.load()
+    wanted = {str(selector) for selector in claim_selectors(paper.claims["trend.depth"])}
+    assert wanted == {
+        f"full[depth={depth}].{metric}"
+        for depth in (20, 32, 44, 56)
+        for metric in ("train_error", "test_error")
+    }
+    # Train errors are half of the test errors of these records, so the difference falls with them.
+    made = demo.full(errors={20: 8.8, 32: 7.5, 44: 7.2, 56: 6.9})
+    rising = build(paper, "paper", made)["trend.depth"]
+    assert rising.verdict == "not reproduced"
+    demo.edit("paper.yaml", "    direction: falls", "    direction: rises")
+    again = build(demo.load(), "paper", made)["trend.depth"]
+    assert again.verdict == "reproduced"
+    assert again.measured["20"] == pytest.approx(-4.4, abs=0.01)
+    assert len(again.runs) == 20
 
 
 def test_a_number_that_varies_needs_a_rule_for_seeds(demo):

@@ -10,6 +10,7 @@ from replab import files
 from replab.datasets import cifar10, cifar10_sources, download, fetch, image_set, weights
 from replab.datasets.cifar10_sources import Package
 from replab.datasets.download import Remote
+from replab.datasets.fetch import Entry
 from replab.errors import DownloadFailed, MissingData, UserError
 
 NOWHERE = "http://127.0.0.1:9/nothing"  # the discard port: nobody listens
@@ -195,6 +196,30 @@ def test_table_is_complete():
         assert entry.what
         assert entry.licence
         assert entry.citation
+
+
+@pytest.mark.parametrize("name", ["lspet", "lspet-train", "lspet-test"])
+def test_a_split_is_fetched_with_its_set(name, monkeypatch, capsys, tmp_path):
+    asked = []
+
+    def obtain(source, *, force, quiet):
+        asked.append((source, force))
+        return tmp_path
+
+    known = {
+        kind: Entry(kind, "people", size, "none", "nobody", obtain)
+        for kind, size in (("lspet", 5), ("people", None))
+    }
+    monkeypatch.setattr("replab.datasets.fetch.entries", lambda: known)
+    assert fetch.fetch(name) == tmp_path
+    assert asked == [(None, False)]
+    assert capsys.readouterr().err == "fetching lspet …\n"
+    # What has no download of a known size, or comes from a file, is not announced as one.
+    fetch.fetch("people")
+    fetch.fetch(name, tmp_path)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="nothing called 'lspet-other'"):
+        fetch.fetch("lspet-other")
 
 
 def test_unknown_name_lists_the_known(data_dir):

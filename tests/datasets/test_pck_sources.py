@@ -9,7 +9,7 @@ from PIL import Image
 
 import pck_made as made
 from replab import files
-from replab.datasets import cpm_predictions, mpii_annotations
+from replab.datasets import cpm_predictions, mpii_annotations, mpii_predictions
 from replab.datasets.download import Remote
 from replab.datasets.mpii_files import read_annotations, read_truth
 from replab.datasets.source_files import find_below
@@ -356,3 +356,42 @@ def test_the_nearest_of_a_name_is_found(tmp_path):
     (tmp_path / "x.mat").mkdir()
     assert find_below(tmp_path, "x.mat") == tmp_path / "z" / "x.mat"
     assert find_below(tmp_path, "y.mat") is None
+
+
+class TestMpiiPredictions:
+    DATA = b"predictions of an hourglass"
+    REMOTE = Remote(NOWHERE, "hg.mat", files.sha256_bytes(DATA), len(DATA))
+
+    def test_what_is_known(self):
+        known = mpii_predictions.REMOTE
+        assert known.url.endswith(known.file)
+        assert mpii_predictions.COMMIT in known.url
+        assert known.sha256.startswith(mpii_predictions.fingerprint())
+        assert len(mpii_predictions.fingerprint()) == 16
+
+    def test_from_a_file_or_a_folder(self, data_dir, tmp_path, capsys):
+        source = write(tmp_path / "clone", {"preds/reference/hg.mat": self.DATA})
+        for place in (source, source / "preds/reference/hg.mat"):
+            got = mpii_predictions.fetch(place, remote=self.REMOTE)
+            assert got == data_dir / "mpii" / "hg.mat" == mpii_predictions.find(self.REMOTE)
+            assert f"mpii-predictions are at {got}" in capsys.readouterr().err
+            assert mpii_predictions.fetch(remote=self.REMOTE) == got  # asks nobody
+            got.unlink()
+
+    def test_other_files_are_refused(self, data_dir, tmp_path):
+        source = write(tmp_path / "clone", {"hg.mat": self.DATA + b" longer", "other": b""})
+        with pytest.raises(UserError, match=r"is not the hg\.mat that was published"):
+            mpii_predictions.fetch(source, remote=self.REMOTE)
+        (source / "hg.mat").unlink()
+        with pytest.raises(UserError, match=r"does not hold hg\.mat"):
+            mpii_predictions.fetch(source, remote=self.REMOTE)
+        assert not (data_dir / "mpii").exists()
+
+    def test_missing_damaged_and_out_of_reach(self, data_dir, monkeypatch):
+        with pytest.raises(MissingData, match="replab fetch mpii-predictions"):
+            mpii_predictions.find(self.REMOTE)
+        with pytest.raises(DownloadFailed, match="cannot reach"):
+            mpii_predictions.fetch(remote=self.REMOTE, quiet=True)
+        write(data_dir / "mpii", {"hg.mat": b"something else"})
+        with pytest.raises(UserError, match="has sha256"):
+            mpii_predictions.find(self.REMOTE)

@@ -17,10 +17,10 @@ def one_line(error):
 
 def test_names_are_unique_and_complete():
     listed = models.names()
-    assert len(listed) == len(set(listed)) == 25
+    assert len(listed) == len(set(listed)) == 27
     expected = {"cifar_resnet1202", "cifar_plain110", "resnet152", "plain34", "vgg19"}
     assert expected <= set(listed)
-    assert {"pose_hrnet_w32", "pose_hrnet_w48", "pose_resnet101"} <= set(listed)
+    assert {"pose_hrnet_w32", "pose_hrnet_w48", "pose_resnet101", "cpm"} <= set(listed)
 
 
 @pytest.mark.parametrize("name", [name for name in models.names() if "1202" not in name])

@@ -11,6 +11,7 @@ from replab.models import create, load
 from replab.models.identification import BGR_IMAGENET, RGB_IMAGENET, identify, infer
 from replab.models.loading import Checkpoint, read_checkpoint, save
 
+SMALL_CPM = {"head_width": 32, "head_kernel": 3, "image_kernel": 1, "stage_width": 24}
 SMALL = {"stem": 16, "bottlenecks": 1, "modules": (1, 2, 1), "blocks": 1}
 
 
@@ -41,6 +42,15 @@ def shapes(model):
         ("pose_resnet50", {"deconv_kernel": 3}),
         ("pose_resnet18", {"num_joints": 14}),
         ("pose_resnet10", {"width": 16, "deconv_channels": 64, "deconv_layers": 2}),
+        ("cpm", {}),
+        ("cpm", {"stages": 4, "num_joints": 9}),
+        ("cpm", {"stages": 1}),
+        ("cpm", {"stages": 2, "centre_map": False}),
+        ("cpm", {"stages": 5, "shared": "features"}),
+        ("cpm", {"stages": 3, "shared": "none", "tower_kernel": 5, "stage_layers": 2}),
+        ("cpm", {"stages": 3, "stride": 4, "tower": (16, 24), "image_width": 24} | SMALL_CPM),
+        ("cpm_vgg", {}),
+        ("cpm_vgg", {"stages": 3, "num_joints": 16, "centre_map": False}),
         ("cifar_resnet20", {}),
         ("cifar_resnet56", {"shortcut": "B", "num_classes": 100}),
     ],
@@ -66,6 +76,10 @@ def test_nets_that_cannot_be_told(name):
         ("pose_hrnet_w8", "final_layer.weight", "no pose HRNet"),
         ("pose_resnet50", "layer3.2.conv1.weight", "no pose ResNet"),
         ("pose_resnet50", "final_layer.weight", "no pose ResNet"),
+        ("cpm", "conv4_stage1.weight", "no CPM"),
+        ("cpm", "Mconv1_stage4.weight", "no CPM"),
+        ("cpm", "Mconv2_stage2.weight", "no CPM"),
+        ("cpm_vgg", "conv5_2_CPM.weight", "no CPM"),
     ],
 )
 def test_incomplete_nets_are_refused(name, lost, kind):

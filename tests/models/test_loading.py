@@ -14,7 +14,7 @@ from torch import nn
 from replab import models
 from replab.errors import UserError
 from replab.models.identification import infer_cifar
-from replab.models.loading import Checkpoint, read_checkpoint, save
+from replab.models.loading import Checkpoint, load_backbone, read_checkpoint, save
 
 
 def net(seed=0, name="cifar_resnet8", **options):
@@ -309,3 +309,62 @@ def test_imagenet_weights_are_no_cifar_net():
         state = models.create("resnet18").state_dict()
     with pytest.raises(UserError, match="no CIFAR net"):
         infer_cifar(state)
+
+
+SMALL = {"stem": 8, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1}
+NEW = ("deconv_layers", "final_layer")
+
+
+def imagenet_like(model, seed=7, **more):
+    """A classifier's weights on a pose net's backbone: old enough to have counted no batches."""
+    generator = torch.Generator().manual_seed(seed)
+    given = {
+        name: torch.rand(tensor.shape, generator=generator)
+        for name, tensor in model.state_dict().items()
+        if name.partition(".")[0] not in NEW and not name.endswith("num_batches_tracked")
+    }
+    return given | more
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "new"),
+    [("pose_hrnet_w8", SMALL, {"final_layer"}), ("pose_resnet50", {"width": 8}, set(NEW))],
+)
+def test_a_backbone_is_taken_over_whole(tmp_path, name, options, new):
+    model = net(1, name, **options)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    given = imagenet_like(model, **{"fc.weight": torch.ones(10, 4), "fc.bias": torch.ones(10)})
+    # The head of another task may have the name of ours, and any shape.
+    given["final_layer.weight"] = torch.ones(3, 3)
+    path = tmp_path / "imagenet.pth"
+    torch.save({"state_dict": given}, path)
+    found = load_backbone(model, path, fresh=NEW)
+    assert set(found.taken) == set(given) - {"fc.weight", "fc.bias", "final_layer.weight"}
+    assert set(found.left) == {"fc.weight", "fc.bias", "final_layer.weight"}
+    assert set(found.taken) | set(found.fresh) == set(before)
+    assert {n.partition(".")[0] for n in found.fresh if not n.endswith("tracked")} == new
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, given[key] if key in found.taken else before[key]), key
+    text = str(found)
+    assert "\n" not in text
+    assert "left: fc.* (2), final_layer.* (1)" in text
+
+
+def test_a_part_of_a_backbone_or_none_is_refused_and_changes_nothing():
+    model = net(1, "pose_hrnet_w8", **SMALL)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    whole = imagenet_like(model)
+    part = {k: v for k, v in whole.items() if not k.startswith("stage4.")}
+    wider = whole | {"conv1.weight": torch.rand(64, 3, 3, 3)}
+    other = {f"features.{k}": v for k, v in whole.items()}
+    for state, words in (
+        (part, r"missing: stage4\.\*"),
+        (wider, r"1 of \d+ of another shape: conv1\.weight \(64×3×3×3, not 8×3×3×3\)"),
+        (other, "missing: conv1"),
+    ):
+        with pytest.raises(UserError, match=words) as error:
+            load_backbone(model, Checkpoint(state), fresh=NEW)
+        assert "does not hold the backbone" in message_of(error)
+    with pytest.raises(UserError, match="all of its parts are new"):
+        load_backbone(model, Checkpoint(whole), fresh={k.partition(".")[0] for k in before})
+    assert equal(model.state_dict(), before)

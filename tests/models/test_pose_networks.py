@@ -299,3 +299,22 @@ def test_mistakes_are_named(name, options, parts):
     message = str(error.value)
     assert "\n" not in message
     assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "maps"),
+    [
+        (3, (64, 48), (16, 12)),
+        (2, (64, 48), (8, 6)),
+        (3, (72, 100), (18, 25)),
+        (1, (33, 32), (3, 2)),
+    ],
+)
+def test_maps_of_a_pose_resnet_are_cut_to_the_image(layers, shape, maps):
+    net = models.create(
+        "pose_resnet10", width=8, deconv_channels=8, deconv_layers=layers, num_joints=5
+    ).eval()
+    with torch.no_grad():
+        found = net(torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(1)))
+    assert found.shape == (1, 5, *maps)
+    assert found.std() > 0

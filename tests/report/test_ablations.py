@@ -1,11 +1,13 @@
 """Ablations: pairing by seed is what is drawn, and the paper keeps to its own panel."""
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
 
 from made_records import made_record
-from replab.report import ablations
+from replab.report import ablations, networks, poses
 
 mpl.use("Agg")
 T2 = 4.30265 / np.sqrt(3)  # Student's t of three values, over the root of their number
@@ -36,6 +38,11 @@ def marks(axis, marker):
     return [line for line in axis.lines if line.get_marker() == marker]
 
 
+def shown_means(axis):
+    """The diamonds; the one of the legend has no point."""
+    return [line for line in marks(axis, "D") if len(line.get_xdata())]
+
+
 def intervals(axis):
     return [
         list(line.get_ydata())
@@ -48,7 +55,7 @@ def test_each_seed_is_a_line_through_the_variants():
     ours, gains = draw().axes
     lines = [list(line.get_ydata()) for line in marks(ours, "o")]
     assert lines == [[30, 32, 33], [32, 34, 35], [34, 36.5, 37]]
-    means = [float(line.get_ydata()[0]) for line in marks(ours, "D")]
+    means = [float(line.get_ydata()[0]) for line in shown_means(ours)]
     assert means == pytest.approx([32, 102.5 / 3, 35])
     np.testing.assert_allclose(intervals(ours)[0], [32 - 2 * T2, 32 + 2 * T2], atol=1e-4)
     assert [t.get_text() for t in ours.get_xticklabels()] == ["(a)", "(b)", "(c)"]
@@ -57,7 +64,7 @@ def test_each_seed_is_a_line_through_the_variants():
         "each seed (n = 3)",
         "mean, 95 % interval",
     ]
-    assert gains.get_ylabel() == "difference in AP on People (points)"
+    assert gains.get_ylabel() == "difference (points)"
 
 
 def test_differences_are_of_pairs():
@@ -74,11 +81,29 @@ def test_differences_are_of_pairs():
 def test_another_base_and_a_step_that_was_not_run():
     some = [r for r in RECORDS if r.variant.get("exchange") != "across"]
     ours, gains = draw(some, base="all").axes
-    assert [list(line.get_ydata()) for line in marks(gains, "o")] == [[-3, -3, -3], [], []]
-    assert [t.get_text() for t in gains.texts] == ["not run", "base"]
+    assert [list(line.get_ydata()) for line in marks(gains, "o")] == [[-3, -3, -3], []]
+    assert [t.get_text() for t in gains.texts] == ["base"]
     assert "“(c)”" in gains.get_title()
-    assert np.isnan(marks(ours, "o")[0].get_ydata()[1])
-    assert len(marks(ours, "D")) == 2
+    # A step that nobody ran has no place among ours, and is named.
+    for axis in (ours, gains):
+        assert [t.get_text() for t in axis.get_xticklabels()] == ["(a)", "(c)"]
+    assert ours.get_xlabel() == "not run here: (b)"
+    assert [list(line.get_ydata()) for line in marks(ours, "o")] == [[30, 33], [32, 35], [34, 37]]
+    assert len(shown_means(ours)) == 2
+
+
+def test_a_base_that_was_not_run_gives_way_to_the_first_that_was():
+    some = [r for r in RECORDS if r.variant.get("exchange") != "end"]
+    _, gains = draw(some).axes
+    assert "“(b)”" in gains.get_title()
+    assert [list(line.get_ydata()) for line in marks(gains, "o")] == [[], [1, 1, 0.5]]
+
+
+def test_one_step_has_nothing_to_be_compared_with():
+    some = [r for r in RECORDS if r.variant.get("exchange") == "end"]
+    ours, gains = draw(some).axes
+    assert len(shown_means(ours)) == 1
+    assert [t.get_text() for t in gains.texts] == ["nothing to compare with"]
 
 
 def test_only_common_seeds_are_paired():
@@ -115,17 +140,25 @@ def test_the_paper_has_a_panel_and_an_axis_of_its_own():
 
 
 def test_nothing_run_leaves_the_paper_alone():
-    ours, gains, theirs = draw([], printed={"W32": {"end": 70.8}}).axes
-    for axis in (ours, gains):
-        assert not axis.lines
-        assert [t.get_text() for t in axis.texts] == ["not run in this profile"]
+    figure = draw([], printed={"W32": {"end": 70.8}}, title="Claim")
+    figure.canvas.draw()
+    (theirs,) = figure.axes
     assert len(theirs.lines) == 1
+    assert theirs.get_xlabel() == poses.NOT_ATTEMPTED
+    assert [t.get_text() for t in theirs.get_xticklabels()] == ["(a)", "(b)", "(c)"]
+    assert figure.get_suptitle() == "Claim"
+
+
+def test_nothing_run_and_nothing_printed_is_said():
+    (axis,) = draw([]).axes
+    assert not axis.lines
+    assert [t.get_text() for t in axis.texts] == ["not run in this profile"]
 
 
 def test_one_seed_has_no_interval():
     ours, gains = draw([r for r in RECORDS if r.seed == 0]).axes
     assert intervals(ours) == intervals(gains) == []
-    assert len(marks(ours, "D")) == 3
+    assert len(shown_means(ours)) == 3
 
 
 def test_a_net_beside_one_form_of_another():
@@ -139,3 +172,33 @@ def test_a_net_beside_one_form_of_another():
     ).axes
     assert [list(line.get_ydata()) for line in marks(ours, "o")] == [[20, 33], [21, 35], [22, 37]]
     assert [list(line.get_ydata()) for line in marks(gains, "o")][-1] == [13, 14, 15]
+
+
+def test_networks_keep_their_colours():
+    others = [made_record({"net": "simplebaseline"}, s, metrics={"ap": 20.0 + s}) for s in (1, 2)]
+    steps = {"simplebaseline": "SimpleBaseline", "hrnet": "HRNet"}
+    options = {"along": "net", "where": {"exchange": ("all", None)}}
+    ours, gains = draw(RECORDS + others, steps, **options).axes
+    colours = [networks.look(label)["color"] for label in steps.values()]
+    assert [line.get_color() for line in shown_means(ours)] == colours
+    assert [line.get_color() for line in shown_means(gains)] == colours[1:]
+    ours, _ = draw(network="HRNet").axes
+    assert {line.get_color() for line in shown_means(ours)} == {colours[1]}
+
+
+def test_the_measure_and_its_axis_come_from_the_records():
+    """The same call serves every profile, whatever score its experiment answers by."""
+    records = [
+        replace(
+            made_record({"exchange": step}, 0, metrics={"pck": value, "pck_coarse": value - 1}),
+            recipe={"test_data": "lspet-test"},
+        )
+        for step, value in (("end", 40.0), ("all", 45.0))
+    ]
+    ours, gains = ablations.ablation(records, STEPS, along="exchange").axes
+    assert ours.get_ylabel() == "PCK@0.2 on LSP Extended (%)"
+    assert [list(line.get_ydata()) for line in marks(gains, "o")] == [[], [5]]
+    steps = {"coarse": "coarse", "fine": "fine"}
+    ours, _ = ablations.ablation(records[:1], steps, metric="{measure}_{step}").axes
+    assert [list(line.get_ydata()) for line in marks(ours, "o")] == [[39]]
+    assert ours.get_xlabel() == "not run here: fine"

@@ -108,3 +108,12 @@ def test_two_records_for_one_dot_are_a_mistake():
 def test_no_records_are_said():
     (axis,) = ceilings.ceilings([], panels={"people": "People"}).axes
     assert [t.get_text() for t in axis.texts] == ["not run in this profile"]
+
+
+def test_a_title_and_sizes_beyond_the_looks():
+    figure = ceilings.ceilings(RECORDS, title="What is lost")
+    assert figure.get_suptitle() == "What is lost"
+    assert figure.axes[0].get_title() == "people"
+    many = [record("people", f"{i}x{i}", "plain", 90.0) for i in range(5)]
+    with pytest.raises(ValueError, match="5 colours are asked for; there are 4"):
+        ceilings.ceilings(many)

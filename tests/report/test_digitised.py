@@ -6,7 +6,7 @@ import pytest
 
 from made_records import made_record
 from replab.errors import UserError
-from replab.report import digitised
+from replab.report import digitised, networks, poses
 
 mpl.use("Agg")
 TABLE = """\
@@ -172,3 +172,66 @@ def test_other_scales_stand_apart():
     assert ours.get_ylim()[1] < 60
     _, empty = digitised.beneath([], BARS, **options).axes
     assert [t.get_text() for t in empty.texts] == ["not run in this profile"]
+
+
+def test_released_weights_stand_over_the_points_of_their_networks(points):
+    """A variant's value is taken apart; what `where` leaves out is not drawn."""
+    records = [
+        made_record(
+            {"weights": weights, "boxes": boxes},
+            0,
+            metrics={"ap": ap, "ap_low": ap - 1, "ap_high": ap + 1},
+        )
+        for weights, boxes, ap in (
+            ("hr-128x96", "detections", 65.0),
+            ("hr-256x192", "detections", 74.0),
+            ("hr-256x192", "gt", 76.0),
+            ("sb-256x192", "detections", 70.0),
+            ("other-256x192", "detections", 10.0),
+        )
+    ]
+    figure = digitised.beneath(
+        records,
+        points,
+        words=WORDS,
+        where={"boxes": "detections", "weights": ("hr-128x96", "hr-256x192", "sb-256x192")},
+        parts={"weights": "{net}-{input}"},
+        title="Claim",
+        **OPTIONS,
+    )
+    figure.canvas.draw()
+    (axis,) = figure.axes
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["128×96", "256×192", "192×128"]
+    assert sorted(list(line.get_ydata()) for line in means(axis)) == [[65, 74], [70]]
+    ends = [
+        list(line.get_ydata())
+        for line in axis.lines
+        if line.get_marker() == "None" and line.get_linewidth() > 1.7
+    ]
+    assert sorted(ends) == [[64, 66], [69, 71], [73, 75]]
+    assert figure.get_suptitle() == "Claim"
+    assert "95 %" in figure.legends[0].get_title().get_text()
+    # Two lines of ours stand a little aside of each other, at the same places.
+    ends = [line.get_xdata() for line in means(axis)]
+    assert sorted(x[-1] for x in ends) == pytest.approx([0.955, 1.045])
+
+
+def test_a_value_of_another_form_is_a_mistake(points):
+    records = [made_record({"weights": "plain"}, 0, metrics={"ap": 1.0})]
+    with pytest.raises(ValueError, match=r"weights=plain is not of the form \{net\}-\{input\}"):
+        digitised.beneath(records, points, parts={"weights": "{net}-{input}"}, **OPTIONS)
+
+
+def test_networks_have_their_names_and_colours_without_being_told():
+    row = {"model": "hrnet-w32", "height": "128", "width": "96", "ap": "65.5", "sure": "D"}
+    sized = digitised.Points("", (row, {**row, "model": "simplebaseline-r50", "ap": "59.2"}))
+    options = {**OPTIONS, "x": "{height}x{width}"}
+    figure = digitised.beneath([], sized, **options)
+    (axis,) = figure.axes
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["128×96"]
+    names = ["HRNet-W32", "SimpleBaseline-50"]
+    words = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert words[:2] == [f"the paper: {name}" for name in names]
+    colours = {line.get_color() for line in axis.lines}
+    assert colours == {networks.look(name)["color"] for name in names}
+    assert figure.legends[0].get_title().get_text() == poses.NOT_ATTEMPTED

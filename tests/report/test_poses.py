@@ -9,7 +9,7 @@ import pytest
 from made_records import made_record
 from replab.claims.ledger import Entry, Ledger
 from replab.claims.verdicts import NOT_ATTEMPTED, REPRODUCED
-from replab.report import poses
+from replab.report import networks, poses
 
 mpl.use("Agg")
 
@@ -121,10 +121,7 @@ def test_a_table_shows_intervals_differences_and_the_boxes():
     assert [t.get_text() for t in ap.texts] == ["0.0", "−0.5"]
     assert [t.get_text() for t in ar.texts] == ["−0.3"]
     assert [t.xy[1] for t in ap.texts] == pytest.approx([-0.17, 0.17])
-    looks = {
-        (line.get_color(), line.get_marker()) for line in ap.lines if len(line.get_xdata()) == 1
-    }
-    assert len(looks) == 2
+    assert len({line.get_marker() for line in ap.lines if len(line.get_xdata()) == 1}) == 2
     (key,) = figure.legends
     assert [t.get_text() for t in key.get_texts()] == [
         "detected boxes: the paper",
@@ -167,6 +164,32 @@ def test_a_table_before_any_run_is_all_hollow():
         assert dots(axis, hollow=True)
         assert not dots(axis, hollow=False)
         assert not axis.texts
+
+
+def test_a_table_of_the_paper_alone_says_so_and_shows_no_key_of_ours():
+    bare = [replace(e, runs=[], measured=None) for e in LEDGER.entries]
+    figure = poses.table(ledger(*bare), [], ROWS, metrics=TWO, title="Claim")
+    (key,) = figure.legends
+    assert key.get_title().get_text() == poses.NOT_ATTEMPTED
+    assert [t.get_text() for t in key.get_texts()] == [
+        "detected boxes: the paper",
+        "ground-truth boxes: the paper",
+    ]
+    assert figure.get_suptitle() == "Claim"
+    assert "95 %" in poses.table(LEDGER, RECORDS, ROWS).legends[0].get_title().get_text()
+
+
+def test_rows_of_a_table_have_their_networks_colours():
+    rows = {"HRNet-W32, small": ROWS["small"], "SimpleBaseline-152, large": ROWS["large"]}
+    ap, _ = poses.table(LEDGER, RECORDS, rows, metrics=TWO).axes
+    found = {
+        round(float(line.get_ydata()[0])): line.get_color()
+        for line in ap.lines
+        if len(line.get_xdata()) == 1
+    }
+    expected = [networks.look(name)["color"] for name in rows]
+    assert [found[0], found[1]] == expected
+    assert expected[0] != expected[1]
 
 
 def test_nobody_to_be_found_is_no_score():
@@ -216,6 +239,20 @@ def test_cost_in_both_units(unit, theirs, ours):
     assert axis.get_ylabel() == "AP (%)"
     assert ("GFLOPs" if unit == "gflops" else "10^9") in axis.get_xlabel()
     assert axis.get_xlim()[0] == 0
+    assert "full: ours" in axis.get_legend().get_title().get_text()
+    bare = ledger(*(replace(e, runs=["c"] if "c" in e.runs else []) for e in LEDGER.entries))
+    (axis,) = poses.cost(bare, RECORDS, FAMILIES, unit=unit, title="Claim").axes
+    assert not dots(axis, hollow=False)
+    assert poses.NOT_ATTEMPTED in axis.get_legend().get_title().get_text()
+    assert axis.get_title() == "Claim"
+
+
+def test_without_any_count_the_paper_stands_at_its_gflops():
+    bare = ledger(*(replace(e, runs=[], measured=None) for e in LEDGER.entries))
+    (axis,) = poses.cost(bare, RECORDS, FAMILIES, unit="gmacs").axes
+    (line,) = axis.lines
+    np.testing.assert_allclose(line.get_xydata(), [[7.10, 74.4], [32.9, 76.3]])
+    assert "GFLOPs" in axis.get_xlabel()
 
 
 NAMES = {"hr": "HRNet", "sb": "SimpleBaseline", "all": "(c)"}
@@ -230,6 +267,32 @@ def test_cost_of_small_networks_counts_in_millions():
     labels = [t.get_text() for t in axis.get_legend().get_texts()]
     assert labels == ["SimpleBaseline (n = 1)", "HRNet (c) (n = 2)"]
     assert "10^6" in axis.get_xlabel()
+    # Costs are compared from nothing on.
+    assert axis.get_xlim()[0] == 0
+    colours = [line.get_color() for line in axis.lines if line.get_label() in labels]
+    assert colours == [networks.look(name)["color"] for name in ("SimpleBaseline", "HRNet")]
+    some = poses.cost_of_runs(records, label="{net}", words=NAMES, where={"fusion": (None, "all")})
+    assert len(some.axes[0].get_legend().get_texts()) == 2
+    only = poses.cost_of_runs(records, label="{net}", words=NAMES, where={"net": "hr"})
+    assert [(x, y) for x, y in dots(only.axes[0], hollow=False)] == [(45.0, 40.5)]
+
+
+def test_cost_of_runs_by_the_measure_that_they_have():
+    record = replace(run("", pck=50.0, macs=7e9), recipe={"test_data": "lspet-test"})
+    (axis,) = poses.cost_of_runs([record], label="net", title="Claim").axes
+    assert dots(axis, hollow=False) == [(7.0, 50.0)]
+    assert axis.get_ylabel() == "PCK@0.2 on LSP Extended (%)"
+    assert axis.get_title() == "Claim"
+
+
+def test_a_variant_fits_by_value_by_choice_and_by_absence():
+    record = run("", 0, {"net": "hr", "size": 2})
+    assert poses.fits(record, {})
+    assert poses.fits(record, {"net": "hr", "size": (1, 2)})
+    assert poses.fits(record, {"fusion": None})
+    assert poses.fits(record, {"fusion": ("all", None)})
+    assert not poses.fits(record, {"net": "sb"})
+    assert not poses.fits(record, {"net": "hr", "fusion": "all"})
 
 
 def test_cost_without_records_says_so():

@@ -261,5 +261,6 @@ def test_bf16_takes_nets_of_several_heads(crops):
     }
     assert [maps.shape[-1] for maps, _ in given["bf16"]] == [24, 12, 6, 3]
     for (exact, _), (rough, mirrored) in zip(given["fp32"], given["bf16"], strict=True):
-        assert mirrored is not None and rough.dtype == torch.float32
+        assert mirrored is not None
+        assert rough.dtype == torch.float32
         assert (exact - rough).abs().max() < 0.05 * exact.abs().max()

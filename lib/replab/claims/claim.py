@@ -81,9 +81,11 @@ def claim_selectors(claim: Claim) -> list[selectors.Selector]:
         texts = [m.format(t) for m in (test.measure, test.equals) for t in test.terms]
     elif isinstance(test, Column):
         texts = [test.measure.format(t) for t in test.terms]
+    elif isinstance(test, Ordering):
+        texts = [m.format(t) for m in test.measures for t in test.ascending]
     else:
-        terms = test.ascending if isinstance(test, Ordering) else test.along
-        texts = [m.format(t) for m in test.measures for t in terms]
+        subtracted = [] if test.minus is None else [test.minus]
+        texts = [m.format(t) for m in (*test.measures, *subtracted) for t in test.along]
     return [selectors.parse(text) for text in texts]
 
 

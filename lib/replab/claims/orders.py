@@ -87,6 +87,9 @@ def ordering(
 def trend(test: Trend, tolerance: Tolerance, lookup: Lookup, *, deterministic: bool) -> Outcome:
     """A trend holds if the ends differ as claimed and no step in between goes the other way.
 
+    With `minus`, the numbers are differences, and a step is a difference of differences: paired
+    over all four runs of a seed.
+
     The steps need not be separable: a trend is a statement about the axis. A step whose interval
     lies on the other side refutes it; one whose mean does leaves it undecided. The interval is
     that of the difference between the ends, the weakest of several measures.
@@ -94,10 +97,10 @@ def trend(test: Trend, tolerance: Tolerance, lookup: Lookup, *, deterministic: b
     ascending = test.along if test.direction == "rises" else test.along[::-1]
     verdicts, ends, steps = [], [], []
     for measure in test.measures:
-        end = _step(measure, ascending[0], ascending[-1], lookup, test.measures, deterministic)
-        inner = [
-            _step(measure, low, high, lookup, test.measures, deterministic)
-            for low, high in pairwise(ascending)
+        terms = ((ascending[0], ascending[-1]), *pairwise(ascending))
+        end, *inner = [
+            _step(measure, low, high, lookup, test.measures, deterministic, test.minus)
+            for low, high in terms
         ]
         if end.state in (REVERSED, EQUAL) or any(s.state == REVERSED for s in inner):
             verdicts.append(NOT_REPRODUCED)
@@ -118,6 +121,7 @@ def trend(test: Trend, tolerance: Tolerance, lookup: Lookup, *, deterministic: b
         deterministic,
         decisive,
         _in_words(steps),
+        test.minus,
     )
 
 
@@ -173,8 +177,11 @@ def _step(
     lookup: Lookup,
     measures: Sequence[str],
     deterministic: bool,
+    minus: str | None = None,
 ) -> _Step:
-    values = combine_by_seed([_look(measure, high, lookup)], [_look(measure, low, lookup)])
+    values = combine_by_seed(
+        [_look(measure, high, lookup, minus)], [_look(measure, low, lookup, minus)]
+    )
     found = estimate(list(values.values()))
     name = f"{low} < {high}{_suffix(measure, measures)}"
     return _Step(name, found, _sign(found, deterministic))
@@ -215,9 +222,10 @@ def _outcome(
     deterministic: bool,
     decisive: _Step,
     why: str,
+    minus: str | None = None,
 ) -> Outcome:
     measured = {
-        f"{term}{_suffix(measure, measures)}": _mean(_look(measure, term, lookup))
+        f"{term}{_suffix(measure, measures)}": _mean(_look(measure, term, lookup, minus))
         for measure in measures
         for term in terms
     }
@@ -230,8 +238,12 @@ def _outcome(
     return Outcome(verdict, measured, finite(found), found.n, why)
 
 
-def _look(measure: str, term: Term, lookup: Lookup) -> BySeed:
-    return lookup(selectors.parse(measure.format(term)))
+def _look(measure: str, term: Term, lookup: Lookup, minus: str | None = None) -> BySeed:
+    """A term's number by seed, less the one that is subtracted from it."""
+    values = lookup(selectors.parse(measure.format(term)))
+    if minus is None:
+        return values
+    return combine_by_seed([values], [lookup(selectors.parse(minus.format(term)))])
 
 
 def _mean(values: BySeed) -> float:

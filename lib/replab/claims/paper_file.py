@@ -133,11 +133,24 @@ class Gap(_Strict):
 
 
 class Trend(_Strict):
-    """A measured number rises (or falls) along the terms."""
+    """A measured number, or a difference of two, rises (or falls) along the terms.
+
+    Attributes:
+        measures: selectors; each of them must show the trend.
+        along: the terms in the order of their axis.
+        minus: selector of what is subtracted from each measure, term by term and seed by seed.
+    """
 
     measures: list[Template] = Field(min_length=1)
     along: Annotated[Terms, Field(min_length=3)]
     direction: Literal["rises", "falls"]
+    minus: Template | None = None
+
+    @model_validator(mode="after")
+    def _differences_differ(self) -> "Trend":
+        if self.minus in self.measures:
+            raise ValueError(f"'{self.minus}' is subtracted from itself, which is always 0")
+        return self
 
 
 Test = Equality | Column | Ordering | Gap | Trend

@@ -29,6 +29,7 @@ def require(name: str) -> None:
         imagenet,
         lspet,
         mpii_annotations,
+        mpii_predictions,
         pose_weights,
         weights,
     )
@@ -52,6 +53,8 @@ def require(name: str) -> None:
         coco_detections.find()
     elif name == "mpii-annotations":
         mpii_annotations.find_truth()
+    elif name == mpii_predictions.NAME:
+        mpii_predictions.find()
     elif name == "cpm-predictions":
         cpm_predictions.require()
     elif name not in (*NAMES, *PEOPLE):

@@ -128,6 +128,28 @@ def load(
     )
 
 
+def load_detected(part: str = "val2017", *, folder: Path | None = None) -> PoseSet:
+    """A part of COCO with the boxes of the detector behind the papers' tables, and no others.
+
+    Args:
+        part: as of `load`.
+        folder: as of `load`.
+
+    Raises:
+        MissingData: the part or the boxes are not on this machine.
+        UserError: the boxes here are others than the published ones; else as `load`.
+    """
+    path = coco_detections.find()
+    poses = load(part, folder=folder, boxes=path)
+    if poses.box_source != PUBLISHED_BOXES:
+        raise UserError(
+            f"{path} holds boxes in other bytes ({poses.box_source}) than the published ones "
+            f"({PUBLISHED_BOXES}), which the run's name stands for; score the others by `python "
+            "-m replab score coco --weights FILE`"
+        )
+    return poses
+
+
 def _find(folder: Path, part: str, mend: str) -> Path:
     stem = folder / "annotations" / f"person_keypoints_{part}"
     for suffix in SUFFIXES:

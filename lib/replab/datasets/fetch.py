@@ -14,9 +14,11 @@ from replab.datasets import (
     imagenet,
     lspet_sources,
     mpii_annotations,
+    mpii_predictions,
     pose_weights,
     weights,
 )
+from replab.datasets.download import say
 from replab.errors import UserError
 
 
@@ -145,6 +147,14 @@ def _pose_entries() -> list[Entry]:
             obtain=mpii_annotations.fetch,
         ),
         Entry(
+            name=mpii_predictions.NAME,
+            what="predictions of an eight-stack hourglass for MPII's 2,958 validation people",
+            size=mpii_predictions.REMOTE.size,
+            licence="none stated",
+            citation=f"bearpaw/pytorch-pose, by {mpii_predictions.REPOSITORY}",
+            obtain=mpii_predictions.fetch,
+        ),
+        Entry(
             name="cpm-predictions",
             what="predictions of Convolutional Pose Machines on LSP and FLIC, and their truth",
             size=cpm_predictions.SIZE,
@@ -161,7 +171,7 @@ def fetch(
     """Bring a data set or a checkpoint to this machine, checked, all of it or nothing.
 
     Args:
-        name: a key of `entries()`.
+        name: a key of `entries()`, or a split of a set among them (`lspet-train`).
         source: a file or a folder to take it from instead of the network.
         force: fetch even if it is here.
         quiet: nothing on stderr.
@@ -175,6 +185,10 @@ def fetch(
         UserError: the name is unknown, the source is damaged, or the disk is full.
     """
     table = entries()
-    if name not in table:
+    whole = name.removesuffix("-train").removesuffix("-test")
+    entry = table.get(name) or table.get(whole)
+    if entry is None:
         raise UserError(f"there is nothing called {name!r} to fetch; known: {', '.join(table)}")
-    return table[name].obtain(source, force=force, quiet=quiet)
+    if entry.size is not None and source is None:
+        say(f"fetching {entry.name} …", quiet=quiet)
+    return entry.obtain(source, force=force, quiet=quiet)

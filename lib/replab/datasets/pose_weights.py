@@ -20,6 +20,7 @@ from replab.errors import DownloadFailed, MissingData, UserError
 from replab.paths import data_dir
 
 HRNET = "leoxiaobin/deep-high-resolution-net.pytorch@6f69e46"
+SIMPLE_BASELINE = "microsoft/human-pose-estimation.pytorch@49f3f44"
 MMPOSE = "open-mmlab/mmpose@759b39c"
 URL = "REPLAB_POSE_WEIGHTS_URL"
 
@@ -107,9 +108,12 @@ def _simple_baseline(depth: int, size: str, joints: int = 17) -> PoseCheckpoint:
     )
 
 
-def _imagenet(width: int, digits: str) -> PoseCheckpoint:
-    file = f"hrnet_w{width}-{digits}.pth"
-    return PoseCheckpoint(f"imagenet-w{width}", file, "", 0, sides("224x224"), sha256=digits)
+def _imagenet(net: str, file: str, source: str = HRNET) -> PoseCheckpoint:
+    # Their files' names end in the first 8 digits of their SHA-256.
+    digits = file.rpartition("-")[2].partition(".")[0]
+    return PoseCheckpoint(
+        f"imagenet-{net}", file, "", 0, sides("224x224"), source=source, sha256=digits
+    )
 
 
 _MMPOSE_FILE = "hrnet_w48_coco_256x192-b9e0b3ab_20200708.pth"
@@ -122,8 +126,11 @@ CHECKPOINTS: Mapping[str, PoseCheckpoint] = MappingProxyType(
             *(_simple_baseline(d, s) for d in (50, 101, 152) for s in ("256x192", "384x288")),
             *(_hrnet(w, "256x256", joints=16) for w in (32, 48)),
             *(_simple_baseline(d, "256x256", joints=16) for d in (50, 101, 152)),
-            _imagenet(32, "36af842e"),
-            _imagenet(48, "8ef0771d"),
+            _imagenet("w32", "hrnet_w32-36af842e.pth"),
+            _imagenet("w48", "hrnet_w48-8ef0771d.pth"),
+            _imagenet("r50", "resnet50-19c8e357.pth", SIMPLE_BASELINE),
+            _imagenet("r101", "resnet101-5d3b4d8f.pth", SIMPLE_BASELINE),
+            _imagenet("r152", "resnet152-b121ed2d.pth", SIMPLE_BASELINE),
             PoseCheckpoint(
                 "mmpose-w48-256x192",
                 _MMPOSE_FILE,

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from replab.errors import UserError
-from replab.models import hrnet, pose_resnet, resnet, resnet_cifar, vgg
+from replab.models import cpm, cpm_vgg, hrnet, pose_resnet, resnet, resnet_cifar, vgg
 from replab.models.loading import load
 
 __all__ = ["create", "load", "names"]
@@ -23,6 +23,8 @@ FAMILIES = (
     "vgg{16,19}",
     "pose_hrnet_w{C}",
     "pose_resnet{10,18,34,50,101,152}",
+    "cpm",
+    "cpm_vgg",
 )
 
 
@@ -42,6 +44,8 @@ def names() -> list[str]:
         "pose_hrnet_w32",
         "pose_hrnet_w48",
         *(f"pose_resnet{depth}" for depth in (50, 101, 152)),
+        "cpm",
+        "cpm_vgg",
     ]
 
 
@@ -57,7 +61,9 @@ def create(name: str, **options: Any) -> nn.Module:
     head="1x"|"2x"|"4x"|"8x"|"each", branches="gradual"|"four", and for smaller nets stem,
     bottlenecks, modules, blocks), `pose_resnet{50,101,152}` and, of basic blocks,
     `pose_resnet{10,18,34}` (num_joints, deconv_layers=1..3, deconv_kernel=2..4, and for smaller
-    nets width, deconv_channels).
+    nets width, deconv_channels), `cpm` and `cpm_vgg` (num_joints, stages, centre_map, background,
+    init, last_std; `cpm` has many more, see there). These give the belief maps of every stage, a
+    list.
 
     Raises:
         UserError: no such name, no such option, or no such value of an option.
@@ -79,6 +85,8 @@ def create(name: str, **options: Any) -> nn.Module:
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
+    if name in ("cpm", "cpm_vgg"):
+        return cpm.cpm if name == "cpm" else cpm_vgg.cpm_vgg
     match = re.fullmatch(r"([a-z_]+?)([1-9][0-9]*)", name)
     if match:
         # HRNet's number is its width, the others' their depth.

@@ -14,6 +14,7 @@ from replab import models
 IMAGENET_INPUT = (3, 224, 224)
 CIFAR_INPUT = (3, 32, 32)
 POSE_INPUT = (3, 256, 192)
+CPM_INPUT = (4, 368, 368)
 
 # He et al. 2016, Table 1 (last row; the plain nets share its 18- and 34-layer columns) and
 # section 4.1 for VGG, in 10^9 multiply-adds. Sun et al. 2019, Table 1, for the pose nets at
@@ -145,12 +146,16 @@ def _variants(name: str) -> list[dict[str, Any]]:
         return [{}, {"exchange": "across"}, {"exchange": "end"}, {"branches": "four"}]
     if name == "pose_resnet50":
         return [{}, {"deconv_layers": 2}, {"deconv_kernel": 2}, {"deconv_kernel": 3}]
+    if name == "cpm":
+        return [{}, *({"stages": stages} for stages in range(1, 6))]
     return [{}]
 
 
 def _input_of(name: str) -> tuple[int, int, int]:
     if name.startswith("pose_"):
         return POSE_INPUT
+    if name.startswith("cpm"):
+        return CPM_INPUT
     return CIFAR_INPUT if name.startswith("cifar_") else IMAGENET_INPUT
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from replab.errors import UserError
+from replab.models.cpm_weights import infer_cpm, is_cpm
 from replab.models.loading import Checkpoint
 from replab.models.pose_resnet import BASIC_BLOCKS
 from replab.models.resnet import IMAGENET_BLOCKS
@@ -23,6 +24,11 @@ RGB_IMAGENET: Mapping[str, Any] = MappingProxyType(
 # The released SimpleBaseline weights take OpenCV's order of channels, and the means and deviations
 # of R, G, B in that very order for B, G, R (leoxiaobin/deep-high-resolution-net.pytorch#15).
 BGR_IMAGENET: Mapping[str, Any] = MappingProxyType({**RGB_IMAGENET, "colour": "BGR"})
+# The released CPM weights take OpenCV's order too, as (x − 128) / 256 of values 0–255 (shihenw/
+# convolutional-pose-machines-release@a345bc5, testing/src/applyModel.m).
+BGR_CPM: Mapping[str, Any] = MappingProxyType(
+    {"colour": "BGR", "mean": [128 / 255] * 3, "std": [256 / 255] * 3}
+)
 
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.conv1\.weight")
 _FIELDS: Mapping[str, tuple[type, str]] = MappingProxyType(
@@ -79,8 +85,11 @@ def identify(checkpoint: Checkpoint, path: Path) -> Identity:
             name, options = infer(checkpoint.state_dict)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-    released = name.startswith("pose_resnet") and checkpoint.layout == "released"
-    usual = BGR_IMAGENET if released else RGB_IMAGENET
+    usual = RGB_IMAGENET
+    if name.startswith("cpm"):
+        usual = BGR_CPM
+    elif name.startswith("pose_resnet") and checkpoint.layout == "released":
+        usual = BGR_IMAGENET
     return Identity(name, options, dict(about["preprocessing"] or usual), told)
 
 
@@ -97,11 +106,13 @@ def infer(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
         return infer_hrnet(state_dict)
     if any(name.startswith("deconv_layers.") for name in state_dict):
         return infer_pose_resnet(state_dict)
+    if is_cpm(state_dict):
+        return infer_cpm(state_dict)
     if "linear.weight" in state_dict:
         return infer_cifar(state_dict)
     raise UserError(
         "these weights are of no network that can be told by its tensors (HRNet, SimpleBaseline, "
-        "residual nets for CIFAR); give weights of such a net, or weights with metadata"
+        "CPM, residual nets for CIFAR); give weights of such a net, or weights with metadata"
     )
 
 

@@ -4,7 +4,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from replab.errors import UserError
 from replab.files import write_bytes
+from replab.models.cpm_weights import released_names
 
 # More names than this of a kind are listed by the part of the network that they belong to.
 _LISTED = 8
@@ -31,20 +32,22 @@ class Checkpoint:
         metadata: plain values that stood beside the tensors (`best_prec1`; in our own files
             `model`, `options`, `preprocessing` and `record`).
         source: the file, for messages.
-        layout: `released`, or `mmpose` where the names were that library's.
+        layout: `released`, or `mmpose` where the names were that library's, `caffe` where they
+            were Caffe's layers and places of blobs.
     """
 
     state_dict: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
     source: Path | None = None
-    layout: Literal["released", "mmpose"] = "released"
+    layout: Literal["released", "mmpose", "caffe"] = "released"
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read the tensors of a .safetensors file or of one that `torch.save` wrote (.th, .pth, .pt).
 
     `{state_dict: …}` and `{model: …}` are unwrapped, `module.` prefixes that all names share are
-    stripped, and mmpose's names become the released ones. No code from the file is run.
+    stripped, and mmpose's names and Caffe's blobs become the released ones. No code from the file
+    is run.
 
     Raises:
         UserError: the file is missing, empty, damaged, holds code or holds no tensors.
@@ -71,6 +74,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if all(_MMPOSE.match(name) for name in tensors):
         inner = {_MMPOSE.sub("", name, count=1): tensor for name, tensor in tensors.items()}
         return Checkpoint(inner, metadata, path, "mmpose")
+    if (blobs := released_names(tensors)) is not None:
+        return Checkpoint(blobs, metadata, path, "caffe")
     return Checkpoint(tensors, metadata, path)
 
 
@@ -201,6 +206,83 @@ def load(model: nn.Module, source: str | Path | Checkpoint) -> nn.Module:
     return model
 
 
+@dataclass(frozen=True)
+class PartlyLoaded:
+    """What became of each name when weights of another task were taken over.
+
+    Attributes:
+        taken: names in the model that got the file's values.
+        fresh: names in the model that keep their start: its new layers.
+        left: names in the file that the model has no use for, such as a classifier.
+    """
+
+    taken: tuple[str, ...]
+    fresh: tuple[str, ...]
+    left: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """All of it in a line, by the parts of the network."""
+        kinds = (("taken", self.taken), ("fresh", self.fresh), ("left", self.left))
+        return "; ".join(f"{kind}: {_parts(names) or 'nothing'}" for kind, names in kinds)
+
+
+def load_backbone(
+    model: nn.Module, source: str | Path | Checkpoint, *, fresh: Collection[str]
+) -> PartlyLoaded:
+    """Copy the weights of another task into all of `model` but its new layers.
+
+    What the released pose code does with ImageNet weights, but strictly: it takes whatever names
+    agree and says nothing of the others.
+
+    Args:
+        source: as of `load`.
+        fresh: parts of the model, first components of its names, that the file cannot know and
+            that keep their start, such as `final_layer`.
+
+    Returns:
+        What was taken, kept and left.
+
+    Raises:
+        UserError: a name of the rest of the model is missing in the file or of another shape
+            there; nothing was loaded.
+
+    Source: leoxiaobin/deep-high-resolution-net.pytorch@6f69e46, lib/models/pose_hrnet.py
+    (init_weights).
+    """
+    checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
+    given, own = checkpoint.state_dict, model.state_dict()
+    wanted = [name for name in own if name.partition(".")[0] not in fresh]
+    missing = [
+        name for name in wanted if name not in given and not name.endswith("num_batches_tracked")
+    ]
+    misshapen = [
+        f"{name} ({_form(given[name])}, not {_form(own[name])})"
+        for name in wanted
+        if name in given and not _fits(given[name], own[name])
+    ]
+    if missing or misshapen or not wanted:
+        file = checkpoint.source or "the checkpoint"
+        faults = [
+            f"{len(found)} of {len(wanted)} {kind}: {_listing(found)}"
+            for kind, found in (("missing", missing), ("of another shape", misshapen))
+            if found
+        ]
+        raise UserError(
+            f"{file} does not hold the backbone of this {type(model).__name__}: "
+            f"{'; '.join(faults) or 'all of its parts are new'}; nothing was loaded, give the "
+            "weights of the same backbone"
+        )
+    taken = tuple(name for name in wanted if name in given)
+    with torch.no_grad():
+        for name in taken:
+            own[name].copy_(given[name])
+    return PartlyLoaded(
+        taken,
+        tuple(name for name in own if name not in set(taken)),
+        tuple(name for name in given if name not in set(taken)),
+    )
+
+
 def _fits(given: Tensor, own: Tensor) -> bool:
     return given.shape == own.shape and given.is_floating_point() == own.is_floating_point()
 
@@ -213,7 +295,12 @@ def _form(tensor: Tensor) -> str:
 def _listing(found: list[str]) -> str:
     if len(found) <= _LISTED:
         return ", ".join(found)
-    parts = Counter(name.split(" ")[0].split(".")[0] for name in found)
+    return _parts(found)
+
+
+def _parts(names: Iterable[str]) -> str:
+    """Names by the part of the network that they belong to: `layer1.* (12), bn1.* (5)`."""
+    parts = Counter(name.split(" ")[0].split(".")[0] for name in names)
     return ", ".join(f"{part}.* ({count})" for part, count in parts.items())
 
 

@@ -58,9 +58,10 @@ def _basic_stage(count: int, channels_in: int, channels: int, stride: int) -> nn
 class PoseResNet(nn.Module):
     """Heat maps N×num_joints×(H·s)×(W·s) from images N×3×H×W, s = 2^deconv_layers / 32.
 
-    With three layers the maps are a quarter of the image in each direction. The sides should be
-    multiples of 32: others are rounded up to them first. Source: Xiao et al. 2018 section 2 and
-    Fig. 1; names of microsoft/human-pose-estimation.pytorch@49f3f44 (lib/models/pose_resnet.py).
+    With three layers the maps are a quarter of the image in each direction. Sides that are no
+    multiples of 32 are filled up on the way and the maps cut to H·s and W·s, rounded up. Source:
+    Xiao et al. 2018 section 2 and Fig. 1; names of
+    microsoft/human-pose-estimation.pytorch@49f3f44 (lib/models/pose_resnet.py).
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class PoseResNet(nn.Module):
             deconv_layers, deconv_kernel, out[3], deconv_channels
         )
         self.final_layer = nn.Conv2d(deconv_channels, num_joints, 1)
+        self._stride = 32 // 2**deconv_layers
         pose_normal(self)
 
     @staticmethod
@@ -104,9 +106,12 @@ class PoseResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Heat maps of `x`."""
+        height, width = (-(-side // self._stride) for side in x.shape[-2:])
         x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.final_layer(self.deconv_layers(x))
+        maps = self.final_layer(self.deconv_layers(x))
+        # A side of 48 px makes 2 px of the smallest map, hence 16 of the largest, not 12.
+        return maps[..., :height, :width]
 
 
 def _check_number(net: str, option: str, value: object, numbers: tuple[int, ...]) -> None:

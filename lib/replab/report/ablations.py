@@ -6,20 +6,25 @@ from typing import Any
 import numpy as np
 
 from replab.claims.statistics import combine_by_seed, estimate
-from replab.report import poses, style
+from replab.report import measures, networks, poses, style
 from replab.report.poses import INK, PAPER
 from replab.runs.record import Record
+
+# Of single seeds, which belong to several variants and so have no network's colour.
+FAINT = "#8C8C8C"
 
 
 def ablation(
     records: Iterable[Record],
     steps: Mapping[str, str],
     *,
-    ylabel: str,
     along: str | None = None,
-    metric: str = "ap",
+    metric: str | None = None,
+    ylabel: str | None = None,
     where: Mapping[str, Any] | None = None,
     base: str | None = None,
+    network: str = "",
+    title: str = "",
     printed: Mapping[str, Mapping[str, float]] | None = None,
     printed_title: str = "the paper",
     printed_ylabel: str = "AP (%)",
@@ -29,15 +34,21 @@ def ablation(
     The first panel holds the seeds and the mean with its 95 % t-interval; the second each step's
     difference from `base`, seed by seed, whose interval is the one that decides, since what a
     seed does to all variants alike falls out; the third, with its own axis, what the paper prints.
+    Steps that no record has are named below the first panel. Where none has a record, the paper's
+    panel stands alone and says so.
 
     Args:
         records: of one training a seed and step.
-        steps: value of `along`, or a metric where `along` is None → its label, in order.
-        ylabel: what the metric is, with its unit.
+        steps: value of `along`, or what `metric` names where `along` is None → label, in order.
         along: key of the variants that makes the steps; None if a record holds all steps.
-        metric: in every record, where `along` is given.
+        metric: with `{measure}` for the score that the records answer by, `measures.measure`, and
+            `{step}` for the step; by default the one, or without `along` the other.
+        ylabel: what the metric is, with its unit; found from the records by default.
         where: values that a variant must have; several in a tuple, None for not having the key.
-        base: the step that the others are compared with; the first by default.
+        base: the step that the others are compared with; the first by default, or the first that
+            was run.
+        network: whose steps these are, for their colour; unneeded where labels name networks.
+        title: of the figure: the claim.
         printed: name of a line → step → the paper's number.
         printed_title: title of the paper's panel.
         printed_ylabel: its axis.
@@ -45,89 +56,121 @@ def ablation(
     Raises:
         ValueError: two records stand for one seed and step.
     """
-    values = _by_step(records, steps, along, metric, where or {})
-    base = base or next(iter(steps))
-    panels = 3 if printed else 2
-    figure, axes = style.subplots(1, panels, width=1.2 + 3.0 * panels, height=3.6)
-    _seeds(axes[0], values, ylabel)
-    axes[0].set_title("ours")
-    _gains(axes[1], values, base, ylabel)
-    axes[1].set_title(f"ours, less “{_one_line(steps[base])}”, by seed")
+    some = [r for r in records if poses.fits(r, where or {})]
+    measure = measures.measure(some)
+    names = {
+        step: (metric or ("{measure}" if along else "{step}")).format(measure=measure, step=step)
+        for step in steps
+    }
+    values = _by_step(some, names, along)
+    run = {step: label for step, label in steps.items() if values[step]}
+    panels = (2 if run else 0) + bool(printed)
+    figure, axes = style.subplots(
+        1, max(panels, 1), width=(1.2 if run else 2.4) + 3.0 * max(panels, 1), height=3.7
+    )
+    axes = list(np.atleast_1d(axes))
+    if title:
+        figure.suptitle(title, fontsize=11)
+    if run:
+        shown = {step: values[step] for step in run}
+        looks = [networks.look(label) or networks.look(network) or {} for label in run.values()]
+        colours = [str(look.get("color", style.BLUE)) for look in looks]
+        _seeds(axes[0], shown, colours, ylabel or measures.axis_label(some, measure))
+        start = base if base in run else next(iter(run))
+        _gains(axes[1], shown, colours, start)
+        axes[1].set_title(f"gain over “{_one_line(run[start])}”, by seed", fontsize=10)
+        absent = [_one_line(label) for step, label in steps.items() if step not in run]
+        if absent:
+            axes[0].set_xlabel(f"not run here: {', '.join(absent)}", fontsize=8, color=INK)
+        for axis in axes[:2]:
+            _places(axis, run)
     if printed:
-        for i, (name, numbers) in enumerate(printed.items()):
-            at = [(x, numbers[step]) for x, step in enumerate(steps) if step in numbers]
-            look = {"color": (INK, "#999999", "#222222")[i % 3], "marker": "oDs"[i % 3]}
-            hollow = {"markerfacecolor": "none", "markersize": 8, "linewidth": 0.9}
-            axes[2].plot(*zip(*at, strict=True), label=name, **hollow, **look)
-            for x, y in at:
-                place = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
-                place["bbox"] = {**PAPER, "facecolor": "#F7F7F7"}
-                # The first line's numbers stand below, the others' above.
-                up = 8 if i or len(printed) == 1 else -8
-                vertical = "bottom" if up > 0 else "top"
-                axes[2].annotate(f"{y:.1f}", (x, y), (0, up), va=vertical, color=INK, **place)
-        axes[2].set(title=printed_title, ylabel=printed_ylabel)
-        axes[2].margins(y=0.2)
-        axes[2].legend(loc="best", fontsize=8)
-        axes[2].set_facecolor("#F7F7F7")
-    for axis in axes:
-        axis.set_xticks(range(len(steps)), list(steps.values()))
-        axis.set_xlim(-0.5, len(steps) - 0.5)
-        axis.grid(axis="y", color="#E4E4E4", linewidth=0.7)
-        axis.set_axisbelow(True)
+        _printed(axes[-1], steps, printed)
+        axes[-1].set_title(printed_title, fontsize=10)
+        axes[-1].set_ylabel(printed_ylabel)
+        _places(axes[-1], steps)
+        if not run:
+            axes[-1].set_xlabel(poses.NOT_ATTEMPTED, color=INK)
+    elif not run:
+        poses.nothing(axes[0])
+        _places(axes[0], steps)
     return figure
 
 
+def _places(axis: Any, steps: Mapping[str, str]) -> None:
+    axis.set_xticks(range(len(steps)), list(steps.values()))
+    axis.set_xlim(-0.5, len(steps) - 0.5)
+    axis.grid(axis="y", color="#E4E4E4", linewidth=0.7)
+    axis.set_axisbelow(True)
+
+
+def _printed(
+    axis: Any, steps: Mapping[str, str], printed: Mapping[str, Mapping[str, float]]
+) -> None:
+    """What a paper prints of the steps: a hollow line a network, its numbers written beside."""
+    looks = networks.looks(printed)
+    for i, (name, numbers) in enumerate(printed.items()):
+        at = [(x, numbers[step]) for x, step in enumerate(steps) if step in numbers]
+        hollow = {"markerfacecolor": "none", "markersize": 8, "linewidth": 0.9}
+        axis.plot(*zip(*at, strict=True), label=name, **hollow, **looks[name])
+        for x, y in at:
+            place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+            place["bbox"] = {**PAPER, "facecolor": "#F7F7F7"}
+            # The first line's numbers stand below, the others' above.
+            up = 8 if i or len(printed) == 1 else -8
+            vertical = "bottom" if up > 0 else "top"
+            axis.annotate(f"{y:.1f}", (x, y), (0, up), va=vertical, color=INK, **place)
+    axis.margins(y=0.2)
+    axis.legend(loc="best", fontsize=8)
+    axis.set_facecolor("#F7F7F7")
+
+
 def _by_step(
-    records: Iterable[Record],
-    steps: Iterable[str],
-    along: str | None,
-    metric: str,
-    where: Mapping[str, Any],
+    records: Iterable[Record], names: Mapping[str, str], along: str | None
 ) -> dict[str, dict[int, float]]:
-    """step → seed → number; a step that was not run is empty."""
-    values: dict[str, dict[int, float]] = {step: {} for step in steps}
+    """step → seed → number of the metric that is named; a step that was not run is empty."""
+    values: dict[str, dict[int, float]] = {step: {} for step in names}
     for record in sorted(records, key=lambda r: r.seed):
-        if not all(_fits(record, key, value) for key, value in where.items()):
-            continue
         for step, found in values.items():
-            name = step if along is None else metric
             fits = along is None or str(record.variant.get(along)) == step
-            if not fits or name not in record.metrics:
+            if not fits or names[step] not in record.metrics:
                 continue
             if record.seed in found:
                 raise ValueError(
                     f"two records of seed {record.seed} stand for {step}; use `where`"
                 )
-            found[record.seed] = float(record.metrics[name])
+            found[record.seed] = float(record.metrics[names[step]])
     return values
 
 
-def _fits(record: Record, key: str, value: Any) -> bool:
-    """Whether a record's variant has a value, or one of several."""
-    return record.variant.get(key) in (value if isinstance(value, tuple) else (value,))
-
-
-def _seeds(axis: Any, values: Mapping[str, Mapping[int, float]], ylabel: str) -> None:
+def _seeds(
+    axis: Any,
+    values: Mapping[str, Mapping[int, float]],
+    colours: Sequence[str],
+    ylabel: str,
+) -> None:
     seeds = sorted(set().union(*values.values()))
     axis.set_ylabel(ylabel)
-    if not seeds:
-        poses.nothing(axis)
-        return
+    axis.set_title("ours", fontsize=10)
     for i, seed in enumerate(seeds):
         line = [found.get(seed, np.nan) for found in values.values()]
-        look = {"color": style.SKY, "linewidth": 0.9, "marker": "o", "markersize": 3}
+        look = {"color": FAINT, "linewidth": 0.9, "marker": "o", "markersize": 3}
         label = f"each seed (n = {len(seeds)})" if i == 0 else None
-        axis.plot(range(len(line)), line, alpha=0.9, label=label, **look)
-    _means(axis, list(values.values()), "mean, 95 % interval")
+        axis.plot(range(len(line)), line, label=label, **look)
+    _means(axis, list(values.values()), colours)
+    # In no variant's colour, since it stands for all of them.
+    (mean,) = axis.plot([], [], "D-", color=INK, markersize=6, linewidth=1.8)
+    mean.set_label("mean, 95 % interval")
     axis.legend(loc="best", fontsize=8)
 
 
-def _gains(axis: Any, values: Mapping[str, Mapping[int, float]], base: str, ylabel: str) -> None:
-    axis.set_ylabel(f"difference in {ylabel.replace('%', 'points')}")
+def _gains(
+    axis: Any, values: Mapping[str, Mapping[int, float]], colours: Sequence[str], base: str
+) -> None:
+    axis.set_ylabel("difference (points)")
     common = {step: set(found) & set(values[base]) for step, found in values.items()}
     if not any(seeds for step, seeds in common.items() if step != base):
-        poses.nothing(axis)
+        poses.nothing(axis, "nothing to compare with")
         return
     axis.axhline(0, color=style.BLACK, linewidth=0.9, zorder=1)
     gains = [
@@ -135,27 +178,30 @@ def _gains(axis: Any, values: Mapping[str, Mapping[int, float]], base: str, ylab
         for step, found in values.items()
     ]
     for x, found in enumerate(gains):
-        look = {"color": style.SKY, "linestyle": "", "marker": "o", "markersize": 3}
+        look = {"color": FAINT, "linestyle": "", "marker": "o", "markersize": 3}
         axis.plot([x] * len(found), list(found.values()), **look)
-    _means(axis, gains, None)
+    _means(axis, gains, colours)
+    axis.margins(y=0.1)
+    # Under the line where the differences lie above it, else over it.
+    above = np.mean([value for found in gains for value in found.values()]) > 0
     for x, (step, found) in enumerate(zip(values, gains, strict=True)):
         if not found:
-            why = "base" if step == base else "not run"
+            why = "base" if step == base else "no seed in common"
             place: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
-            axis.annotate(why, (x, 0), (0, 3), fontsize=8, color=INK, **place)
+            place["va"] = "bottom" if above else "top"
+            axis.annotate(why, (x, 0), (0, 3 if above else -3), fontsize=8, color=INK, **place)
 
 
-def _means(axis: Any, steps: Sequence[Mapping[int, float]], label: str | None) -> None:
+def _means(axis: Any, steps: Sequence[Mapping[int, float]], colours: Sequence[str]) -> None:
     """Mean and interval of each step, a little aside, so that they cover no seed."""
-    for x, found in enumerate(steps):
+    for x, (found, colour) in enumerate(zip(steps, colours, strict=True)):
         if not found:
             continue
         mean = estimate(list(found.values()))
         place = x + 0.14
         if mean.n > 1:
-            axis.plot([place] * 2, [mean.low, mean.high], color=style.BLUE, linewidth=1.8)
-        axis.plot([place], [mean.mean], "D", color=style.BLUE, markersize=6, label=label)
-        label = None
+            axis.plot([place] * 2, [mean.low, mean.high], color=colour, linewidth=1.8)
+        axis.plot([place], [mean.mean], "D", color=colour, markersize=6)
 
 
 def _one_line(label: str) -> str:

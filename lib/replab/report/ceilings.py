@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 
 from replab.report import poses, style
-from replab.report.poses import COLOURS, INK, MARKERS
+from replab.report.poses import INK
 from replab.runs.record import Record
+
+# Of heatmaps' sizes: none of the networks' colours, since no network is at work here.
+LOOKS = (
+    {"color": style.BLACK, "marker": "o"},
+    {"color": style.PURPLE, "marker": "s"},
+    {"color": style.GREEN, "marker": "D"},
+    {"color": style.VERMILION, "marker": "^"},
+)
 
 
 def ceilings(
@@ -22,6 +30,7 @@ def ceilings(
     where: Mapping[str, Any] | None = None,
     metrics: Mapping[str, str] | None = None,
     xlabel: str = "what is lost: 100 − AP (points; logarithmic)",
+    title: str = "",
 ) -> Any:
     """What a perfect heatmap still loses: a panel a data set, a row a codec, a colour a size.
 
@@ -40,13 +49,16 @@ def ceilings(
         metrics: metric, in percent → how it is called; the first is drawn full, a second hollow.
             `ap` alone by default.
 
+        xlabel: of all panels.
+        title: of the figure: the claim.
+
     Raises:
-        ValueError: two records stand for one dot.
+        ValueError: two records stand for one dot, or there are more colours than `LOOKS`.
     """
     shown = metrics or {"ap": ""}
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     for record in records:
-        if not (where or {}).items() <= dict(record.variant).items():
+        if not poses.fits(record, where or {}):
             continue
         place = tuple(poses.labelled(record, label, words) for label in (panel, row, colour))
         if place in found:
@@ -56,7 +68,9 @@ def ceilings(
         }
     titles = panels or {name: name for name in dict.fromkeys(place[0] for place in found)}
     names = rows or {name: name for name in dict.fromkeys(place[1] for place in found)}
-    kinds = list(dict.fromkeys(place[2] for place in found))
+    kinds = sorted({place[2] for place in found})
+    if len(kinds) > len(LOOKS):
+        raise ValueError(f"{len(kinds)} colours are asked for; there are {len(LOOKS)}")
     figure, axes = style.subplots(
         1,
         max(len(titles), 1),
@@ -71,11 +85,11 @@ def ceilings(
         for value in numbers.values()
     ]
     floor, top = _range(lost)
-    looks = {kind: {"color": COLOURS[i], "marker": MARKERS[i]} for i, kind in enumerate(kinds)}
+    looks = dict(zip(kinds, LOOKS, strict=False))
     lanes = [(kind, metric) for kind in kinds for metric in shown]
     hollow = list(shown)[1:]
-    for axis, (key, title) in zip(axes, titles.items(), strict=False):
-        axis.set_title(title)
+    for axis, (key, heading) in zip(axes, titles.items(), strict=False):
+        axis.set_title(heading)
         if not any(place[0] == key for place in found):
             poses.nothing(axis)
         for y, name in enumerate(names):
@@ -97,6 +111,8 @@ def ceilings(
     # The ends of neighbouring axes are labelled, too.
     figure.get_layout_engine().set(wspace=0.05)
     figure.supxlabel(xlabel, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     key_ = [_handle(kind, look) for kind, look in looks.items()]
     if hollow:
         grey = {"color": INK, "marker": "o"}

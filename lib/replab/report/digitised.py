@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import numpy as np
 
 from replab.errors import UserError
 from replab.files import read_text
-from replab.report import poses, style
-from replab.report.poses import COLOURS, INK, MARKERS, Number
+from replab.report import networks, poses, style
+from replab.report.poses import INK, Number
 from replab.runs.record import Record
 
 # How sure a point is, as in claims.csv; printed ones and those read off are drawn apart.
 SURE = "sure"
 READ_OFF = "D"
+# How far apart several lines of ours stand at one place, in places.
+ASIDE = 0.09
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,23 @@ def beneath(
     xlabel: str,
     y: str = "ap",
     ylabel: str = "AP (%)",
-    words: Mapping[str, str] | None = None,
+    words: Mapping[str, str] = networks.NAMES,
+    where: Mapping[str, Any] | None = None,
+    parts: Mapping[str, str] | None = None,
     metric: str = "ap",
     metrics: Mapping[str, str] | None = None,
     record_x: str = "{input}",
     record_line: str = "{net}",
     bars: bool = False,
     apart: str = "",
+    title: str = "",
     printed_label: str = "the paper",
 ) -> Any:
     """A figure of a paper with ours over it: the paper's points pale or hollow, ours full.
 
     Points that are printed are diamonds or full bars; those read off the drawing are circles or
-    hatched bars. Ours are means over seeds with their 95 % interval.
+    hatched bars. Ours are means over seeds with their 95 % interval; where there are none, that
+    is said. The letter x between two digits is set as ×.
 
     Args:
         records: with the metrics in percent; those of lines or places that the paper's figure does
@@ -89,25 +96,31 @@ def beneath(
         y: column of the height.
         words: values of columns and variants → how they are called, so that a network has one
             name on both sides.
+        where: values that a record's variant must have, as `poses.fits` takes them.
+        parts: key of the variants → pattern of its values with names in braces, which then serve
+            as keys, too: `{"weights": "{net}-{input}"}`; other variants stay as they are.
         metric: of the records, where each stands at one place, `record_x`.
         metrics: metric → place, where a record holds several places; `record_x` is then not used.
         record_x, record_line: as `x` and `line`, with keys of the variants in braces.
         bars: the paper's points as grouped bars, else as lines.
         apart: title of a panel of its own for ours, with its own axis, where the scales differ.
+        title: of the figure: the claim.
+
+    Raises:
+        ValueError: a variant's value does not have the form that `parts` says.
     """
-    known = words or {}
-    theirs = _theirs(points, x, line, y, known)
-    ours = _ours(records, metrics, metric, record_x, record_line, known)
+    some = [_split(r, parts or {}) for r in records if poses.fits(r, where or {})]
+    theirs = _theirs(points, x, line, y, words)
+    ours = _ours(some, metrics, metric, record_x, record_line, words)
     places = [place for found in theirs.values() for place in found]
     places = list(dict.fromkeys(places + [place for found in ours.values() for place in found]))
     names = list(dict.fromkeys([*theirs, *ours]))
-    looks = {
-        name: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        for i, name in enumerate(names)
-    }
+    looks = networks.looks(names)
     panels = 2 if apart else 1
     figure, axes = style.subplots(1, panels, width=2.6 + 4.0 * panels, height=3.8)
     axes = np.atleast_1d(axes)
+    if title:
+        figure.suptitle(title, fontsize=11)
     width = 0.8 / max(len(theirs), 1)
     shift = {
         name: (i - (len(theirs) - 1) / 2) * width if bars else 0.0 for i, name in enumerate(theirs)
@@ -118,8 +131,11 @@ def beneath(
             _bars(axes[0], found, places, shift[name], width, colour)
         else:
             _line(axes[0], found, places, colour)
-    for name, numbers in ours.items():
-        at = [places.index(place) + (0.0 if apart else shift.get(name, 0.0)) for place in numbers]
+    for i, (name, numbers) in enumerate(ours.items()):
+        # Side by side, so that none covers another's interval.
+        aside = 0.0 if bars else (i - (len(ours) - 1) / 2) * ASIDE
+        off = aside if apart else aside + shift.get(name, 0.0)
+        at = [places.index(place) + off for place in numbers]
         _over(axes[-1], at, list(numbers.values()), looks[name], joined=not bars or bool(apart))
     if apart:
         axes[0].set_title(printed_label)
@@ -138,8 +154,29 @@ def beneath(
         handles=_key(theirs, ours, looks, bars, read_off, printed_label),
         loc="outside lower center",
         ncols=2,
+        title="lines through ours: 95 % intervals" if ours else poses.NOT_ATTEMPTED,
+        title_fontsize=8,
     )
     return figure
+
+
+def _split(record: Record, parts: Mapping[str, str]) -> Record:
+    """A record whose variant also has the parts that its values are made of."""
+    variant = dict(record.variant)
+    for key, pattern in parts.items():
+        if key not in variant:
+            continue
+        value = str(variant[key])
+        names = re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}")
+        match = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", names), value)
+        if match is None:
+            raise ValueError(f"{key}={value} is not of the form {pattern}")
+        variant |= match.groupdict()
+    return replace(record, variant=variant)
+
+
+def _place(label: str) -> str:
+    return re.sub(r"(?<=\d)x(?=\d)", "×", label)
 
 
 def _theirs(
@@ -150,7 +187,7 @@ def _theirs(
     for row in points.rows:
         cells = {key: words.get(cell, cell) for key, cell in row.items()}
         height = (float(row[y]), row.get(SURE, ""))
-        found.setdefault(line.format(**cells), {})[x.format(**cells)] = height
+        found.setdefault(line.format(**cells), {})[_place(x.format(**cells))] = height
     return found
 
 
@@ -166,7 +203,7 @@ def _ours(
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in sorted(records, key=lambda r: r.seed):
         name = poses.labelled(record, record_line, words)
-        at = metrics or {metric: poses.labelled(record, record_x, words)}
+        at = metrics or {metric: _place(poses.labelled(record, record_x, words))}
         for key, place in at.items():
             groups.setdefault((name, place, key), []).append(record)
     found: dict[str, dict[str, Number]] = {}
@@ -230,8 +267,8 @@ def _over(
     style_ = {"linestyle": "-" if joined else "", "linewidth": 1.6, "markersize": 6, "zorder": 5}
     # No line across a place that was not run.
     full = np.arange(min(at), max(at) + 1) if joined else np.array(at)
-    means = dict(zip(at, (value.mean for value in numbers), strict=True))
-    heights = [means.get(x, np.nan) for x in full]
+    means = {round(x, 6): value.mean for x, value in zip(at, numbers, strict=True)}
+    heights = [means.get(round(x, 6), np.nan) for x in full]
     axis.plot(full, heights, markeredgecolor="white", **style_, **look)
 
 
@@ -262,7 +299,5 @@ def _key(
         else:
             hollow = {"marker": "o", "markerfacecolor": "white", "linestyle": "", "markersize": 6}
             key.append(Line2D([], [], color=INK, label=words, **hollow))
-    for name in ours:
-        label = f"ours: {name}, 95 % interval"
-        key.append(Line2D([], [], linewidth=1.6, markersize=6, label=label, **looks[name]))
-    return key
+    full = {"linewidth": 1.6, "markersize": 6}
+    return key + [Line2D([], [], label=f"ours: {name}", **full, **looks[name]) for name in ours]

@@ -10,7 +10,7 @@ import numpy as np
 from replab.claims import printed
 from replab.claims.ledger import Entry, Ledger
 from replab.claims.statistics import estimate
-from replab.report import style
+from replab.report import measures, networks, style
 from replab.runs.record import Record
 
 METRICS: Mapping[str, str] = {
@@ -22,8 +22,8 @@ METRICS: Mapping[str, str] = {
     "ar": "AR",
 }
 BOXES: Mapping[str, str] = {"detections": "detected boxes", "gt": "ground-truth boxes"}
-COLOURS = (style.BLUE, style.ORANGE, style.PURPLE, style.SKY, style.BLACK)
-MARKERS = "osD^v"
+COLOURS = networks.COLOURS
+MARKERS = networks.MARKERS
 # Metrics of counted networks. The two differ by more than 2³⁰/10⁹ = 1.074 where there are
 # transposed convolutions, which the papers count at the size of their output.
 COSTS: Mapping[str, str] = {
@@ -31,6 +31,8 @@ COSTS: Mapping[str, str] = {
     "gflops": "GFLOPs as printed ($2^{30}$ multiply-adds, transposed ones at output size)",
 }
 INK = "#555555"
+# Where a figure holds the paper's numbers alone.
+NOT_ATTEMPTED = "ours: not attempted in this profile"
 # Behind words that a line may cross.
 PAPER: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
 
@@ -110,12 +112,14 @@ def table(
     metrics: Mapping[str, str] = METRICS,
     boxes: Mapping[str, str] = BOXES,
     columns: int = 3,
+    title: str = "",
     printed_label: str = "the paper",
 ) -> Any:
     """A paper's table as dots, ours over the paper's: a row a network, a panel a metric.
 
     The paper's number is hollow, ours full with its 95 % interval; the difference, ours less the
     paper's, stands at the right of a panel. A row that was not attempted shows the paper's alone.
+    Colours are those of the networks that the rows' labels begin with, shapes those of the boxes.
 
     Args:
         records: with the metrics in percent. A row's records are those that its claims rest on.
@@ -124,6 +128,7 @@ def table(
         metrics: metric → title of its panel.
         boxes: whose boxes the networks were given → how that is called.
         columns: panels side by side.
+        title: of the figure: the claim.
 
     Raises:
         ValueError: no claim belongs to a stem.
@@ -143,17 +148,22 @@ def table(
         height=0.8 + lines * (0.75 + per_row * len(rows)),
     )
     axes = np.atleast_1d(axes).ravel()
-    looks = {kind: {"color": COLOURS[i], "marker": MARKERS[i]} for i, kind in enumerate(boxes)}
-    for i, (axis, (metric, title)) in enumerate(zip(axes, metrics.items(), strict=False)):
-        for row, kinds in enumerate(rows.values()):
+    if title:
+        figure.suptitle(title, fontsize=11)
+    shapes = {kind: MARKERS[i] for i, kind in enumerate(boxes)}
+    attempted = False
+    for i, (axis, (metric, heading)) in enumerate(zip(axes, metrics.items(), strict=False)):
+        for row, (name, kinds) in enumerate(rows.items()):
+            colour = (networks.look(name) or {"color": INK})["color"]
             present = [kind for kind in shown if kind in kinds]
             for lane, kind in enumerate(present):
                 y = row + 0.34 * (lane - (len(present) - 1) / 2)
                 stem = kinds[kind]
                 theirs = stems.stated(stem, metric)
                 ours = number(stems.runs(stem, metrics), metric)
-                _beside(axis, theirs, ours, y, looks[kind])
-        axis.set_title(title)
+                attempted = attempted or ours is not None
+                _beside(axis, theirs, ours, y, {"color": colour, "marker": shapes[kind]})
+        axis.set_title(heading)
         axis.set_yticks(range(len(rows)), list(rows) if i % columns == 0 else [])
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
@@ -167,18 +177,21 @@ def table(
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     handles = [
-        _handle(f"{boxes[kind]}: {whose}", **looks[kind], **look)
+        _handle(f"{boxes[kind]}: {whose}", color=INK, marker=shapes[kind], **look)
         for kind in shown
         for whose, look in (
             (printed_label, {"markerfacecolor": "none", "markersize": 8, "linestyle": ""}),
             ("ours", {"markersize": 4.5, "linewidth": 1.6}),
         )
+        if attempted or whose != "ours"
     ]
     figure.legend(
         handles=handles,
         loc="outside lower center",
         ncols=len(handles),
-        title=f"lines: 95 % intervals of ours; at the right of a panel: ours − {printed_label}",
+        title=f"lines: 95 % intervals of ours; at the right of a panel: ours − {printed_label}"
+        if attempted
+        else NOT_ATTEMPTED,
         title_fontsize=8,
     )
     return figure
@@ -229,31 +242,38 @@ def cost(
     metric: str = "ap",
     ylabel: str = "AP (%)",
     unit: str = "gmacs",
+    title: str = "",
     printed_label: str = "the paper",
 ) -> Any:
     """Accuracy against multiply-adds, ours and the paper's: a line a family, a point a network.
 
     The paper's points are hollow: at the GFLOPs that it prints, or at our count of the same
     network's multiply-adds, which papers do not print. Ours are full, with their 95 % interval, at
-    our own count. A network that nobody counted in the unit is left out.
+    our own count. A network that nobody counted in the unit is left out; where nobody counted any,
+    the paper's points stand at its GFLOPs.
 
     Args:
         records: with the metric in percent, and of counts, with `gmacs` and `gflops`.
         families: label of a line → label of a point → stem of its claims, of which
             `<stem>.<metric>` and `<stem>.gflops` are used.
         unit: key of `COSTS`: true multiply-adds, or GFLOPs by the papers' convention.
+        title: of the figure: the claim.
 
     Raises:
         ValueError: no claim belongs to a stem.
     """
     stems = _Stems(ledger, records)
+    everyone = [stem for members in families.values() for stem in members.values()]
+    for stem in everyone:
+        stems.require(stem)
+    if not any(number(stems.runs(stem, ("gflops",)), unit) for stem in everyone):
+        unit = "gflops"
     figure, axis = style.subplots(width=7.6, height=4.6)
-    handles = []
-    for i, (family, members) in enumerate(families.items()):
-        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        line = []
+    handles, attempted = [], False
+    looks = networks.looks(families)
+    for family, members in families.items():
+        look, line = looks[family], []
         for label, stem in members.items():
-            stems.require(stem)
             theirs, price = stems.stated(stem, metric), stems.stated(stem, "gflops")
             count = number(stems.runs(stem, ("gflops",)), unit)
             counted = None if count is None else count.mean
@@ -262,6 +282,7 @@ def cost(
                 line.append((at, theirs, label))
             ours = number(stems.runs(stem, (metric,)), metric)
             if ours is not None and counted is not None:
+                attempted = True
                 _bar(axis, ours, counted, look, along="y")
                 axis.plot([counted], [ours.mean], linestyle="", markersize=4.5, zorder=4, **look)
         line.sort()
@@ -273,7 +294,7 @@ def cost(
             place = {"textcoords": "offset points", "ha": "left", "va": "top", "bbox": PAPER}
             axis.annotate(label, (x, y), (6, -4), fontsize=8, color=INK, zorder=2.5, **place)
         handles.append(_handle(family, linewidth=0.9, markersize=5, **look))
-    axis.set(xlabel=COSTS[unit], ylabel=ylabel)
+    axis.set(xlabel=COSTS[unit], ylabel=ylabel, title=title)
     axis.margins(y=0.1)
     # Room for the label of the last point.
     right = axis.dataLim.x1
@@ -283,7 +304,8 @@ def cost(
     axis.legend(
         handles=handles,
         loc="lower right",
-        title=f"hollow: {printed_label}; full: ours, 95 % interval",
+        title=f"hollow: {printed_label}; "
+        + ("full: ours, 95 % interval" if attempted else NOT_ATTEMPTED),
         title_fontsize=8,
     )
     return figure
@@ -293,9 +315,11 @@ def cost_of_runs(
     records: Sequence[Record],
     *,
     label: str,
-    words: Mapping[str, str] | None = None,
-    metric: str = "ap",
-    ylabel: str = "AP (%)",
+    words: Mapping[str, str] = networks.NAMES,
+    where: Mapping[str, Any] | None = None,
+    metric: str | None = None,
+    ylabel: str | None = None,
+    title: str = "",
 ) -> Any:
     """Accuracy against multiply-adds of our own networks, a point a variant, with its seeds.
 
@@ -305,29 +329,38 @@ def cost_of_runs(
         label: of a point, with keys of the variants in braces; a key that a variant lacks is left
             empty.
         words: values of variants → how they are called.
+        where: values that a variant must have, as `fits` takes them.
+        metric: by default the one that the records answer by, `measures.measure`.
+        ylabel: what the metric is, with its unit; found from the records by default.
+        title: of the figure: the claim.
     """
+    some = [r for r in records if fits(r, where or {})]
+    metric = metric or measures.measure(some)
     groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda r: r.seed):
+    for record in sorted(some, key=lambda r: r.seed):
         if metric in record.metrics and "macs" in record.metrics:
             groups.setdefault(labelled(record, label, words), []).append(record)
     macs = {name: float(group[0].metrics["macs"]) for name, group in groups.items()}
     power = 6 if max(macs.values(), default=0) < 1e8 else 9
     figure, axis = style.subplots(width=6.4, height=3.8)
-    for i, (name, group) in enumerate(sorted(groups.items(), key=lambda item: macs[item[0]])):
-        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        ours = number(group, metric)
+    looks = networks.looks(sorted(groups, key=lambda name: macs[name]))
+    for name, look in looks.items():
+        ours = number(groups[name], metric)
         assert ours is not None
         _bar(axis, ours, macs[name] / 10**power, look, along="y")
-        shown = f"{name} (n = {len(group)})"
+        shown = f"{name} (n = {len(groups[name])})"
         axis.plot(
             [macs[name] / 10**power], [ours.mean], linestyle="", label=shown, zorder=4, **look
         )
-    axis.set(xlabel=f"multiply-adds ($10^{power}$)", ylabel=ylabel)
-    axis.margins(x=0.15, y=0.1)
+    axis.set(xlabel=f"multiply-adds of a crop ($10^{power}$)", title=title)
+    axis.set_ylabel(ylabel or measures.axis_label(some, metric))
+    axis.margins(y=0.1)
+    # From nothing on: nets of equal cost stand beside each other and look it.
+    axis.set_xlim(0, 1.25 * max(macs.values(), default=1e6) / 10**power)
     axis.grid(color="#E4E4E4", linewidth=0.7)
     axis.set_axisbelow(True)
     if groups:
-        axis.legend(loc="best", title="lines: 95 % intervals over seeds", title_fontsize=8)
+        axis.legend(loc="upper left", title="lines: 95 % intervals over seeds", title_fontsize=8)
     else:
         nothing(axis)
     return figure
@@ -341,6 +374,14 @@ def labelled(record: Record, label: str, words: Mapping[str, str] | None = None)
     known = words or {}
     values = {key: str(record.variant.get(key, "")) for key in keys}
     return label.format(**{key: known.get(v, v) for key, v in values.items()}).strip(" ,")
+
+
+def fits(record: Record, where: Mapping[str, Any]) -> bool:
+    """Whether a variant has some values: any of those in a tuple, None for lacking the key."""
+    return all(
+        record.variant.get(key) in (value if isinstance(value, tuple) else (value,))
+        for key, value in where.items()
+    )
 
 
 def nothing(axis: Any, why: str = "not run in this profile") -> None:

@@ -137,11 +137,8 @@ def obtain(name: str, may_fetch: bool) -> None:
     except MissingData:
         if not may_fetch:
             raise
-        from replab.datasets.fetch import entries, fetch
+        from replab.datasets.fetch import fetch
 
-        entry = entries().get(name)
-        if entry is None or entry.size is not None:
-            print(f"fetching {name} …", file=sys.stderr)
         fetch(name)
 
 

@@ -1,5 +1,6 @@
 """Training a pose network on a set of people, and that network made ready for evaluation."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,15 @@ from replab.keypoints.augmentation import Augmentation
 from replab.keypoints.codecs import Codec, Size
 from replab.keypoints.skeletons import Skeleton
 from replab.models.identification import RGB_IMAGENET
+from replab.models.loading import load_backbone
 from replab.topdown.network import PoseNetwork, Preprocessing
 from replab.training.loop import Trained, train
 from replab.training.objectives import Objective, heatmap_regression
 from replab.training.pose_batches import PoseBatches, cut_out
+from replab.training.pose_pictures import PictureBatches
+
+# What ImageNet weights do not hold of a pose network.
+NEW_LAYERS = ("deconv_layers", "final_layer")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,12 @@ class PoseTraining:
         margin: as of `pose_batches.cut_out`.
         recipe: as of `loop.train`.
         objective: what is minimised.
+        colour: order of the channels as the network sees them, `RGB` or `BGR`.
+        weights: file of ImageNet weights whose backbone the network begins with, None from scratch
+            (its head always is).
+        streamed: decode each picture when its people are due (`pose_pictures`), for sets too large
+            to lie on the device; else they are cut out once (`pose_batches`). Never chosen by the
+            room there is: the two sources sample pictures differently.
     """
 
     model: str
@@ -45,6 +57,9 @@ class PoseTraining:
     strides: tuple[int, ...] = (4,)
     margin: float = 1.0
     objective: Objective = heatmap_regression
+    colour: str = "RGB"
+    weights: Path | None = None
+    streamed: bool = False
 
     def heatmaps(self) -> list[Size]:
         """Width and height of each head's heatmaps."""
@@ -52,9 +67,16 @@ class PoseTraining:
         return [(width // stride, height // stride) for stride in self.strides]
 
     def create(self, skeleton: Skeleton, seed: int, device: str) -> nn.Module:
-        """The network at its start."""
+        """The network at its start.
+
+        Raises:
+            UserError: the weights are missing or damaged, or not those of its whole backbone.
+        """
         torch.manual_seed(seed)
         net = models.create(self.model, num_joints=len(skeleton), **self.options)
+        if self.weights is not None:
+            loaded = load_backbone(net, self.weights, fresh=NEW_LAYERS)
+            print(f"{self.weights.name}: {loaded}", file=sys.stderr)
         return net.to(device, memory_format=torch.channels_last)
 
     def ready(
@@ -67,7 +89,7 @@ class PoseTraining:
             options=self.options,
             skeleton=skeleton,
             size=self.size,
-            preprocessing=Preprocessing.of(RGB_IMAGENET),
+            preprocessing=Preprocessing.of({**RGB_IMAGENET, "colour": self.colour}),
             precision=precision,
             device=device,
         )
@@ -97,26 +119,46 @@ def train_on(
     """
     net = training.create(people.skeleton, seed, device)
     batches = make_batches(training, people, seed=seed, device=device)
-    trained = train(
-        net,
-        batches,
-        training.recipe,
-        seed=seed,
-        objective=training.objective,
-        device=device,
-        precision=precision,
-        checkpoint=checkpoint,
-        progress=progress,
-        evaluate=evaluate,
-        compiled=compiled,
-    )
+    try:
+        trained = train(
+            net,
+            batches,
+            training.recipe,
+            seed=seed,
+            objective=training.objective,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            progress=progress,
+            evaluate=evaluate,
+            compiled=compiled,
+        )
+    finally:
+        if isinstance(batches, PictureBatches):
+            batches.close()
     return net, trained
 
 
 def make_batches(
     training: PoseTraining, people: PoseSet, *, seed: int, device: str
 ) -> PoseBatches:
-    """The batches of a training."""
+    """The batches of a training; those that are streamed should be closed.
+
+    Raises:
+        UserError: a picture is missing or damaged, or a box has no area.
+    """
+    if training.streamed:
+        return PictureBatches(
+            people,
+            training.size,
+            training.codec,
+            training.augmentation,
+            training.heatmaps(),
+            batch_size=int(training.recipe["batch_size"]),
+            seed=seed,
+            colour=training.colour,
+            device=device,
+        )
     surroundings = cut_out(
         people, training.size, training.codec, margin=training.margin, device=device
     )
@@ -127,4 +169,5 @@ def make_batches(
         training.heatmaps(),
         batch_size=int(training.recipe["batch_size"]),
         seed=seed,
+        colour=training.colour,
     )

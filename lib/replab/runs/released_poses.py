@@ -1,0 +1,215 @@
+"""Released pose networks on COCO val2017, on detected and on annotated boxes, for experiments.
+
+Tables of pose papers rest on a detector's boxes; most numbers that users report rest on annotated
+ones and are about two points higher. The two are answers to different claims.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from replab.errors import UserError
+from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+
+if TYPE_CHECKING:
+    from replab.datasets.pose_set import PoseSet
+    from replab.keypoints.codecs import Codec
+    from replab.topdown.network import PoseNetwork
+
+# COCO's numbers in the tables of the papers, and all that it gives, as in the authors' READMEs.
+COLUMNS = ("ap", "ap50", "ap75", "apm", "apl", "ar")
+ALL_COLUMNS = (*COLUMNS, "ar50", "ar75", "arm", "arl")
+# People of val2017 with keypoints, and the detector's boxes.
+BOXES = {"gt": 6352, "detections": 104_125}
+# People that a probe looks at, after a few that do not count: a GPU takes hundreds at a time.
+PROBED = {"cpu": 32}
+PROBED_ELSEWHERE = 2048
+
+
+def released_weights(variant: Variant) -> tuple[str, ...]:
+    """What `replab fetch` has to bring for a variant."""
+    boxes = ("coco-detections",) if variant["boxes"] == "detections" else ()
+    return (f"weights:{variant['weights']}", *boxes)
+
+
+def released_fingerprint(variant: Variant) -> str:
+    """Fingerprint of the weights and, for detected boxes, of these; known without either."""
+    from replab.datasets import coco_detections, pose_weights
+
+    own = pose_weights.fingerprint(str(variant["weights"]))
+    if variant["boxes"] == "gt":
+        return own
+    return f"{own}+{coco_detections.PUBLISHED.sha256[: coco_detections.DIGITS]}"
+
+
+def prepare(context: RunContext) -> "tuple[PoseSet, PoseNetwork, Codec]":
+    """The people, the network and the codec of a run.
+
+    A variant's `colour`, `RGB` or `BGR`, overrides the order that the weights are known to expect.
+
+    Raises:
+        UserError: the detector's boxes on this machine are not the published ones, or the weights
+            are of another network than their name says.
+    """
+    from replab.datasets import coco, coco_detections, pose_weights
+    from replab.keypoints.codecs import codec
+    from replab.topdown.network import open_network
+
+    known = pose_weights.describe(str(context.variant["weights"]))
+    colour = context.variant.get("colour")
+    network = open_network(
+        pose_weights.find(known.name),
+        size=known.size,
+        colour=None if colour is None else str(colour),
+        precision=context.precision,
+        device=context.device,
+        compiled=context.compiled,
+    )
+    if network.model != known.model or network.joints != known.joints:
+        raise UserError(
+            f"{pose_weights.folder() / known.file} is of {network.model} with {network.joints} "
+            f"joints, not of {known.model} with {known.joints}; run `python -m replab fetch "
+            f"weights:{known.name} --force --from FILE_OR_DIR`"
+        )
+    detected = context.variant["boxes"] == "detections"
+    part = context.data.removeprefix("coco-")
+    poses = coco.load(part, boxes=coco_detections.find() if detected else "gt")
+    if detected and poses.box_source != coco.PUBLISHED_BOXES:
+        raise UserError(
+            f"{coco_detections.default_path()} holds boxes in other bytes ({poses.box_source}) "
+            f"than the published ones ({coco.PUBLISHED_BOXES}), which the run's name stands for; "
+            "score the others by `python -m replab score coco --weights FILE`"
+        )
+    # Heatmaps are a quarter of the input; the released yamls draw σ 3 px at 384×288, else 2.
+    return poses, network, codec("released", sigma=3.0 if known.size[1] == 384 else 2.0)
+
+
+def score_released(context: RunContext) -> RunResult:
+    """COCO's ten numbers of released weights, by the protocol of HRNet's section 4.1.
+
+    Each in percent (`ap`), as the papers print it, as a fraction (`ap_ratio`), as the authors'
+    READMEs do, and with the ends of its 95 % interval over pictures drawn anew (`ap_low`,
+    `ap_high`, percent). What the recipe's `beside` holds for the weights are other methods'
+    numbers as printed for the same input, so that an ordering may name them; on detected boxes
+    alone, by which they were made.
+    """
+    from replab.topdown.evaluate import evaluate_coco
+
+    poses, network, codec = prepare(context)
+    found = evaluate_coco(
+        network, poses, codec, draws=int(context.recipe["draws"]), progress=context.progress
+    )
+    metrics: dict[str, float] = {"boxes": found.boxes, "poses": found.kept}
+    for name, value in found.score.as_dict().items():
+        # COCO's evaluator says −1 where there is no one to be found, which is no score.
+        if value < 0:
+            continue
+        key = name.lower()
+        low, high = found.intervals[name]
+        metrics |= {key: 100 * value, f"{key}_ratio": value}
+        metrics |= {f"{key}_low": 100 * low, f"{key}_high": 100 * high}
+    if context.variant["boxes"] == "detections":
+        metrics |= context.recipe.get("beside", {}).get(context.variant["weights"], {})
+    return RunResult(
+        metrics,
+        # Most released files have no published checksum: the record says which bytes they were.
+        model=f"{network.model}@{network.weights}",
+        throughput=found.about.people_per_s,
+        engine="compiled" if network.compiled else "eager",
+    )
+
+
+def probe(context: RunContext) -> Cost:
+    """Cost of scoring all boxes, from a few of them."""
+    from replab.topdown.predict import predict
+
+    began = time.perf_counter()
+    poses, network, codec = prepare(context)
+    predict(network, poses.select(slice(0, 8)), codec)
+    started = time.perf_counter() - began
+    few = poses.select(slice(8, 8 + PROBED.get(context.device, PROBED_ELSEWHERE)))
+    began = time.perf_counter()
+    predict(network, few, codec)
+    return Cost(started + (time.perf_counter() - began) / len(few) * len(poses))
+
+
+@dataclass(frozen=True)
+class ScoredCost:
+    """Work of a variant in 10¹² multiply-adds, mirror images included.
+
+    Attributes:
+        gmacs: name of weights → 10⁹ multiply-adds of a crop.
+    """
+
+    gmacs: Mapping[str, float]
+
+    def __call__(self, variant: Variant, recipe: Mapping[str, Any]) -> float:
+        """Cost of a variant, whatever the recipe."""
+        return 2e-3 * self.gmacs[str(variant["weights"])] * BOXES[str(variant["boxes"])]
+
+
+def released(
+    variants: Sequence[Variant],
+    gmacs: Mapping[str, float],
+    *,
+    needs: str,
+    name: str = "released",
+    recipe: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """The experiment on a paper's released weights, of profile `paper`.
+
+    Args:
+        variants: each a name of `weights` (of `datasets.pose_weights`), `boxes` (`detections` or
+            `gt`) and, to show what the wrong one costs, a `colour`.
+        gmacs: name of weights → 10⁹ multiply-adds of a crop.
+        needs: as of `Experiment`, in words; `needs_of` writes them.
+        recipe: beyond `draws`, the number of drawings behind an interval.
+    """
+    plan = Plan(
+        tuple(variants),
+        recipe={"draws": 1000, **(recipe or {})},
+        data=("coco-val2017",),
+        split="val2017: 5,000 photographs",
+    )
+    return Experiment(
+        name=name,
+        version=1,
+        changelog={1: "first version"},
+        function=score_released,
+        deterministic=True,
+        plans={"paper": plan},
+        needs={"paper": needs},
+        cost=ScoredCost(gmacs),
+        fetches=released_weights,
+        fingerprint=released_fingerprint,
+        probe=probe,
+    )
+
+
+def needs_of(networks: str, example: str) -> str:
+    """What scoring released weights takes, in words.
+
+    Args:
+        networks: how many there are, as a word: `nine`.
+        example: name of one of the weights.
+    """
+    return (
+        "COCO val2017 (`python -m replab fetch coco-val2017`, 1.1 GB), the released weights "
+        "(`python -m replab fetch weights:NAME --from FILE_OR_DIR`, NAME as in "
+        f"{example}), for detected boxes the detector's (`python -m replab fetch coco-detections "
+        f"--from FILE`), and a GPU or days: the {networks} networks look at 104,125 boxes each"
+    )
+
+
+def answers(
+    stem: str, weights: str, numbers: Sequence[str], *, boxes: str = "detections", suffix: str = ""
+) -> dict[str, str]:
+    """Answers of one row of a table: claim `<stem>.<number>` → selector of scored weights.
+
+    Args:
+        weights: their name; may hold words in braces that `stem` holds too.
+        suffix: `_ratio` where the source prints fractions of 1.
+    """
+    selector = f"released[weights={weights},boxes={boxes}]"
+    return {f"{stem}.{number}": f"{selector}.{number}{suffix}" for number in numbers}

@@ -1,0 +1,13 @@
+"""Experiments of Wei et al. (CVPR 2016), and which of their numbers answers which claim."""
+
+from replications.cpm import counts, hourglass, predictions, receptive_field, samples
+
+EXPERIMENTS = (
+    predictions.PREDICTIONS,
+    hourglass.HOURGLASS,
+    samples.SAMPLES,
+    counts.COUNTS,
+    receptive_field.RECEPTIVE_FIELD,
+)
+
+ANSWERS = {**predictions.ANSWERS, **counts.ANSWERS, **receptive_field.ANSWERS}

@@ -1,0 +1,71 @@
+"""Receptive field: which px of the image a belief rests on, by stage and size of the poolings.
+
+The text counts poolings of 2×2 px, by which stage 1 sees 160×160 px and stage 2 400×400; the
+released network pools 3×3 and sees 7 px more. CPU, seconds; no data.
+"""
+
+from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
+
+STAGES = (1, 2, 3, 4, 5, 6)
+POOLS = (2, 3)
+PAPER_POOL = 2
+VARIANTS: tuple[Variant, ...] = tuple(
+    {"pool": pool, "stage": stage} for pool in POOLS for stage in STAGES
+)
+RECIPE = {
+    # Of the paper's network, in px of the image, by stage; and of stage 2 in belief maps.
+    "stated": {"1": 160, "2": 400},
+    "stated_on_maps": {"2": 31},
+    # Kernels and strides decide a field, not widths: so narrow a net is differentiated in no time.
+    "narrow": {
+        "tower": [1, 1, 1],
+        "image_width": 1,
+        "head_width": 1,
+        "stage_width": 1,
+        "num_joints": 1,
+    },
+    # Px around the field in the differentiated image: two units side by side have to fit.
+    "margin": 24,
+    # A stage more doubles the time that a gradient takes, and adds nothing but another 240 px.
+    "differentiated": 2,
+}
+
+
+def measure(context: RunContext) -> RunResult:
+    """Side of a field in px, by `arithmetic` and by `gradient`, and in belief maps (`on_maps`).
+
+    The gradient is taken of the first stages alone. `on_maps` is what a stage sees of the beliefs
+    before it, from stage 2 on. `stated` and `stated_on_maps` are the paper's, where it has some.
+    """
+    from replab import models
+    from replab.models.receptive_fields import by_arithmetic, by_gradient, of_chain, windows
+
+    stage, recipe = int(context.variant["stage"]), context.recipe
+    net = models.create("cpm", stages=stage, pool=int(context.variant["pool"]), **recipe["narrow"])
+    last = net.last_layers
+    field = by_arithmetic(net, last[-1])
+    metrics = {"arithmetic": float(field.size)}
+    if stage <= recipe["differentiated"]:
+        side = net.stride * ((field.size + recipe["margin"]) // net.stride)
+        metrics["gradient"] = float(by_gradient(net, last[-1], (4, side, side)).size)
+    if stage > 1:
+        before = len(windows(net, last[-2]))
+        metrics["on_maps"] = float(of_chain(windows(net, last[-1])[before:]).size)
+    if context.variant["pool"] == PAPER_POOL:
+        for name in ("stated", "stated_on_maps"):
+            if str(stage) in recipe[name]:
+                metrics[name] = float(recipe[name][str(stage)])
+    return RunResult(metrics, model="cpm")
+
+
+RECEPTIVE_FIELD = Experiment(
+    name="receptive_field",
+    version=1,
+    changelog={1: "first version"},
+    function=measure,
+    deterministic=True,
+    plans={profile: Plan(VARIANTS, recipe=RECIPE) for profile in PROFILES},
+)
+
+# What the text states is written 160x160, so these claims are equalities in paper.yaml.
+ANSWERS = {"text.rf.stage1.released": "receptive_field[pool=3,stage=1].arithmetic"}

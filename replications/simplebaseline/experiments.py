@@ -1,0 +1,13 @@
+"""Experiments of Xiao et al. (ECCV 2018), and which of their numbers answers which claim."""
+
+from replications.simplebaseline import counts, released, trainings
+
+EXPERIMENTS = (
+    counts.COUNTS,
+    trainings.SCALED,
+    trainings.LSPET,
+    released.RELEASED,
+    released.COLOUR,
+)
+
+ANSWERS = {**counts.ANSWERS, **released.ANSWERS}

@@ -1,0 +1,129 @@
+"""Trainings that anyone can do: the rows of Table 1 on generated people and on LSP Extended.
+
+On generated people, small nets of the same kind, so that a laptop trains them in minutes: their
+numbers can be set beside each other, not beside the paper's.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from replications.simplebaseline.rows import ROWS, Row
+
+from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.training import recipes
+
+if TYPE_CHECKING:
+    from replab.runs.pose_runs import PoseJob
+
+SEEDS = (0, 1, 2)
+
+
+def make_job(context: RunContext) -> "PoseJob":
+    """The training of a row, and how it is scored.
+
+    Gaussians have the recipe's width in px of the map, whatever its size, unless the row names its
+    own.
+    """
+    from replab.runs import pose_runs
+
+    recipe = context.recipe
+    net = dict(recipe["nets"][context.variant["row"]])
+    model, layers = net.pop("model"), int(net.get("deconv_layers", 3))
+    changed = {**recipe, "input": net.pop("input", recipe["input"])}
+    changed["sigma"] = net.pop("sigma", recipe["sigma"])
+    return pose_runs.job(changed, model, net, strides=(32 // 2**layers,))
+
+
+def train(context: RunContext) -> RunResult:
+    """Train one row and score its last iterate; see `pose_runs.run`."""
+    from replab.runs import pose_runs
+
+    return pose_runs.run(context, make_job(context))
+
+
+def probe(context: RunContext) -> Cost:
+    """Cost of one training and its scoring from the first steps."""
+    from replab.runs import pose_runs
+
+    return pose_runs.probe(context, make_job(context))
+
+
+def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+    """Work in 10⁹ multiply-adds at the paper's sizes, the way back left out."""
+    relative = {"b": 0.85, "c": 0.8, "d": 0.9, "e": 1.7, "f": 2.3, "g": 0.25, "h": 2.25}
+    weight = relative.get(str(variant["row"]), 1.0)
+    return 5.4 * weight * recipe["iterations"] * recipe["batch_size"]
+
+
+# What Table 1 varies, on a net of one basic block a stage at 128×96: half the input, a layer less,
+# smaller kernels, twice the blocks.
+SMALL: Mapping[str, Any] = {"model": "pose_resnet10", "width": 16, "deconv_channels": 64}
+QUICK_NETS: Mapping[str, Any] = {
+    "a": SMALL,
+    "b": {**SMALL, "deconv_layers": 2},
+    "c": {**SMALL, "deconv_kernel": 2},
+    "d": {**SMALL, "deconv_kernel": 3},
+    "e": {**SMALL, "model": "pose_resnet18"},
+    "g": {**SMALL, "input": [48, 64]},
+}
+
+
+def released_net(row: Row) -> dict[str, Any]:
+    """A row's own network and input, as a recipe's `nets` holds it."""
+    height, width = (int(side) for side in row.size.split("x"))
+    return {
+        "model": row.model,
+        "deconv_layers": row.deconv_layers,
+        "deconv_kernel": row.deconv_kernel,
+        "input": [width, height],
+        # Released: 2 px at 256×192, 3 at 384×288; 128×96 was not released.
+        "sigma": {128: 1.0, 256: 2.0, 384: 3.0}[height],
+    }
+
+
+SCALED = Experiment(
+    name="scaled",
+    version=1,
+    changelog={1: "first version"},
+    function=train,
+    probe=probe,
+    cost=training_cost,
+    plans={
+        "quick": Plan(
+            tuple({"row": row} for row in QUICK_NETS),
+            seeds=SEEDS,
+            recipe={**recipes.PEOPLE, "nets": dict(QUICK_NETS)},
+            data=("people-train",),
+            split="people-train to train, people-test to score",
+            precision="native",
+        )
+    },
+)
+
+LSPET = Experiment(
+    name="lspet",
+    version=1,
+    changelog={1: "first version"},
+    function=train,
+    probe=probe,
+    cost=training_cost,
+    plans={
+        "standin": Plan(
+            tuple({"row": row} for row in ROWS),
+            seeds=SEEDS,
+            recipe={
+                **recipes.LSPET,
+                "nets": {letter: released_net(row) for letter, row in ROWS.items()},
+            },
+            data=("lspet-train",),
+            split="pictures 1–9000 to train, 9001–10000 to score",
+            precision="native",
+        )
+    },
+    needs={
+        "standin": (
+            "Leeds Sports Pose Extended (`python -m replab fetch lspet`, 170 MB) and GPU-days: "
+            "24 trainings of 59,063 iterations"
+        )
+    },
+)
