@@ -92,7 +92,7 @@ SCALED = Experiment(
         "quick": Plan(
             tuple({"row": row} for row in QUICK_NETS),
             seeds=SEEDS,
-            # Longer than for HRNet: these nets cost half, and depth shows only in longer trainings.
+            # Longer than for HRNet: these nets cost half, and depth shows late.
             recipe={**recipes.PEOPLE, "iterations": 500, "nets": dict(QUICK_NETS)},
             data=("people-train",),
             split="people-train to train, people-test to score",

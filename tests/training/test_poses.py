@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from replab.datasets.pose_set import PoseSet
+import dotted_people
 from replab.keypoints.augmentation import Augmentation
 from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import codec
@@ -29,43 +29,9 @@ RECIPE = {
 }
 
 
-class Dots:
-    """Dark pictures with a bright dot at each joint, its colour telling which joint it is."""
-
-    def __init__(self, joints):
-        self.joints = joints
-
-    def __len__(self):
-        return len(self.joints)
-
-    def read(self, index):
-        picture = np.zeros((100, 120, 3), np.uint8)
-        for number, (x, y) in enumerate(self.joints[index].round().astype(int)):
-            picture[y - 1 : y + 2, x - 1 : x + 2] = (15 * number, 255 - 15 * number, 200)
-        return picture
-
-
 @pytest.fixture(scope="module")
 def people():
-    generator = np.random.default_rng(5)
-    count = 10
-    joints = generator.uniform((30, 20), (90, 80), (count, 17, 2)).round()
-    visible = np.where(generator.random((count, 17)) < 0.9, 2, 0).astype(np.uint8)
-    return PoseSet(
-        name="dots",
-        fingerprint="0" * 16,
-        skeleton=COCO,
-        images=Dots(joints),
-        image_ids=np.arange(count),
-        image_sizes=np.tile((120, 100), (count, 1)),
-        image_of=np.arange(count),
-        person_ids=np.arange(count),
-        boxes=np.tile((25.0, 15.0, 70.0, 70.0), (count, 1)),
-        box_scores=np.ones(count),
-        joints=joints,
-        visible=visible,
-        areas=np.full(count, 4900.0),
-    )
+    return dotted_people.people(10)
 
 
 def batches(people, recipe=PLAIN, *, margin=1.0, seed=0, size=4, name="released"):

@@ -41,7 +41,8 @@ LSPET: Mapping[str, Any] = {
     "sigma": 2.0,
     # Wider crops and turned ones show black where they leave this.
     "margin": 1.5,
-    "augmentation": {"scale": 0.35, "rotation": 45.0, "flip": 0.5, "half_body": 0.3},
+    # Without half bodies: nobody has said which joints of LSP are the upper half.
+    "augmentation": {"scale": 0.35, "rotation": 45.0, "flip": 0.5},
     "iterations": _iterations(EPOCHS),
     "batch_size": BATCH,
     "optimiser": "adam",
