@@ -240,6 +240,39 @@ def test_what_is_missing_or_other_is_named(here, folder, tmp_path, monkeypatch):
         here.function(replace(context, variant=scratch.variant, recipe=scratch.recipe))
 
 
+def test_each_row_of_simplebaseline_trains_what_it_says(monkeypatch):
+    """Parameters to the unit; stride, colours, start and length as released."""
+    monkeypatch.setenv("REPLAB_ROOT", str(ROOT))
+    known = load_replication("simplebaseline").experiments["coco"]
+    rows = importlib.import_module("replications.simplebaseline.coco")
+    monkeypatch.setattr(pose_weights, "find", Path)
+    parameters = {}
+    for spec in plan_runs(
+        "simplebaseline", known, "paper", data=("coco-train2017", "0"), device="cpu", seeds=(0,)
+    ):
+        letter = spec.variant["row"]
+        context = make_context(spec, "cpu", 1, False, Path(), lambda share, text: None)
+        training = rows.make_job(context).training
+        with torch.device("meta"):
+            net = models.create(training.model, num_joints=17, **training.options)
+            said = net(torch.zeros(1, 3, *training.size[::-1]))
+        assert said.shape[:1:-1] == training.heatmaps()[0]
+        assert training.strides == ((8,) if letter == "b" else (4,))
+        assert (training.colour, training.streamed) == ("BGR", True)
+        assert str(training.weights) == f"imagenet-r{ {'e': 101, 'f': 152}.get(letter, 50)}"
+        assert training.recipe["iterations"] == round(140 * 149_813 / 128)
+        assert known.cost(spec.variant, spec.recipe) > 0
+        parameters[letter] = count_parameters(net)
+    assert parameters == {
+        **dict.fromkeys("agh", 33_999_697),
+        "b": 32_950_609,
+        "c": 26_135_377,
+        "d": 29_412_177,
+        "e": 52_991_825,
+        "f": 68_635_473,
+    }
+
+
 class TestRecipe:
     def test_epochs_are_those_that_were_released(self, here):
         nets = here.plans["paper"].recipe["nets"]

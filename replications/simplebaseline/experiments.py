@@ -1,6 +1,6 @@
 """Experiments of Xiao et al. (ECCV 2018), and which of their numbers answers which claim."""
 
-from replications.simplebaseline import counts, released, trainings
+from replications.simplebaseline import coco, counts, released, trainings
 
 EXPERIMENTS = (
     counts.COUNTS,
@@ -8,6 +8,7 @@ EXPERIMENTS = (
     trainings.LSPET,
     released.RELEASED,
     released.COLOUR,
+    coco.COCO,
 )
 
-ANSWERS = {**counts.ANSWERS, **released.ANSWERS}
+ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **coco.ANSWERS}

@@ -52,7 +52,7 @@ def prepare(context: RunContext) -> "tuple[PoseSet, PoseNetwork, Codec]":
         UserError: the detector's boxes on this machine are not the published ones, or the weights
             are of another network than their name says.
     """
-    from replab.datasets import coco, coco_detections, pose_weights
+    from replab.datasets import coco, pose_weights
     from replab.keypoints.codecs import codec
     from replab.topdown.network import open_network
 
@@ -72,15 +72,9 @@ def prepare(context: RunContext) -> "tuple[PoseSet, PoseNetwork, Codec]":
             f"joints, not of {known.model} with {known.joints}; run `python -m replab fetch "
             f"weights:{known.name} --force --from FILE_OR_DIR`"
         )
-    detected = context.variant["boxes"] == "detections"
     part = context.data.removeprefix("coco-")
-    poses = coco.load(part, boxes=coco_detections.find() if detected else "gt")
-    if detected and poses.box_source != coco.PUBLISHED_BOXES:
-        raise UserError(
-            f"{coco_detections.default_path()} holds boxes in other bytes ({poses.box_source}) "
-            f"than the published ones ({coco.PUBLISHED_BOXES}), which the run's name stands for; "
-            "score the others by `python -m replab score coco --weights FILE`"
-        )
+    detected = context.variant["boxes"] == "detections"
+    poses = coco.load_detected(part) if detected else coco.load(part)
     # Heatmaps are a quarter of the input; the released yamls draw σ 3 px at 384×288, else 2.
     return poses, network, codec("released", sigma=3.0 if known.size[1] == 384 else 2.0)
 

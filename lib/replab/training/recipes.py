@@ -75,3 +75,43 @@ LSPET_REDUCED: Mapping[str, Any] = {
     "evaluate_every": 400,
     "glance_people": 300,
 }
+
+# People of COCO train2017 with keypoints, and how many a step takes: 32 on each of four GPUs.
+COCO_PEOPLE, COCO_BATCH = 149_813, 128
+
+
+def _coco_schedule(epochs: int, drops: tuple[int, ...]) -> dict[str, Any]:
+    """Iterations of so many epochs, and where the rate is divided by ten."""
+    steps = [round(epoch * COCO_PEOPLE / COCO_BATCH) for epoch in (epochs, *drops)]
+    return {"iterations": steps[0], "drops": steps[1:]}
+
+
+# What the released trainings on COCO share, whatever the network; see `runs.coco_trainings`.
+COCO: Mapping[str, Any] = {
+    # Of the map of 256×192 and 384×288 as released; 128×96 was not released.
+    "sigmas": {"128x96": 1.0, "256x192": 2.0, "384x288": 3.0},
+    "streamed": True,
+    "batch_size": COCO_BATCH,
+    "optimiser": "adam",
+    "lr": 0.001,
+    "schedule": "steps",
+    "test_data": "coco-val2017",
+    "evaluate_every": round(10 * COCO_PEOPLE / COCO_BATCH),
+    "glance_people": 2000,
+    "tail": 0.01,
+    "curve_points": 200,
+}
+# What each kind of network has of its own: leoxiaobin/deep-high-resolution-net.pytorch@6f69e46 and
+# microsoft/human-pose-estimation.pytorch@49f3f44.
+COCO_HRNET: Mapping[str, Any] = {
+    "options": {},
+    "colour": "RGB",
+    "augmentation": {"scale": 0.35, "rotation": 45.0, "flip": 0.5, "half_body": 0.3},
+    "schedule": _coco_schedule(210, (170, 200)),
+}
+COCO_POSE_RESNET: Mapping[str, Any] = {
+    "options": {},
+    "colour": "BGR",
+    "augmentation": {"scale": 0.3, "rotation": 40.0, "flip": 0.5},
+    "schedule": _coco_schedule(140, (90, 120)),
+}
