@@ -1,13 +1,14 @@
-"""From pictures to joints by HRNet-W32, and reading pictures alone, beside the usual way."""
+"""From pictures to joints by the papers' networks, and reading pictures, beside the usual way."""
 
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replab.bench import Benchmark, Step
 
-NET, SIZE = "pose_hrnet_w32", (192, 256)
+NETS, SIZE = ("pose_hrnet_w32", "pose_resnet50"), (192, 256)
 PICTURES, PEOPLE_EACH = 12, 2
 # People of a picture of val2017 that has people with keypoints: 6,352 of 2,346.
 CROWD = 3
@@ -16,20 +17,23 @@ MEDIAN_PX = 0.05
 
 
 def benchmarks() -> list[Benchmark]:
-    """HRNet-W32 at 256×192 with the mirror image, and loading people."""
+    """HRNet-W32 and pose-ResNet-50 at 256×192 with the mirror image, and loading people."""
     usual = "a decode a person, eager fp32 NCHW, two forwards, NumPy flips, loops over joints"
     people = PICTURES * PEOPLE_EACH
+    found = []
+    for net in NETS:
+        name = net.replace("_", "-", 1)
+        ways = (
+            ("", usual, partial(_beside_usual, net, "")),
+            ("-fp32", usual, partial(_beside_usual, net, "fp32")),
+            ("-compiled", "our own path, not compiled", partial(_compiled, net)),
+        )
+        found += [
+            Benchmark(f"{name}{suffix}", "people", peer, people, prepare, rounds=3)
+            for suffix, peer, prepare in ways
+        ]
     return [
-        Benchmark("pose-hrnet_w32", "people", usual, people, _native, rounds=3),
-        Benchmark("pose-hrnet_w32-fp32", "people", usual, people, _single, rounds=3),
-        Benchmark(
-            "pose-hrnet_w32-compiled",
-            "people",
-            "our own path, not compiled",
-            people,
-            _compiled,
-            rounds=3,
-        ),
+        *found,
         Benchmark(
             "load-people", "people", "a picture decoded a person", PICTURES * CROWD, _loading
         ),
@@ -83,15 +87,15 @@ def records(poses: Any) -> list[dict[str, Any]]:
     ]
 
 
-def network(precision: str, *, compiled: bool = False) -> Any:
-    """HRNet-W32 made ready for evaluation, its weights drawn at random, heatmaps with peaks."""
+def network(net: str, precision: str, *, compiled: bool = False) -> Any:
+    """A network made ready for evaluation, its weights drawn at random, heatmaps with peaks."""
     from replab.keypoints.skeletons import COCO
     from replab.models.identification import RGB_IMAGENET
     from replab.topdown.network import PoseNetwork, Preprocessing
 
     return PoseNetwork(
-        plain_net(),
-        model=NET,
+        plain_net(net),
+        model=net,
         options={},
         skeleton=COCO,
         size=SIZE,
@@ -101,36 +105,26 @@ def network(precision: str, *, compiled: bool = False) -> Any:
     )
 
 
-def plain_net() -> Any:
-    """HRNet-W32 as `create` gives it, with weights large enough that heatmaps are not flat."""
+def plain_net(name: str) -> Any:
+    """A network as `create` gives it, with weights large enough that heatmaps are not flat."""
     import torch
 
     from replab import models
 
     generator = torch.Generator().manual_seed(0)
-    net = models.create(NET).eval()
+    net = models.create(name).eval()
     with torch.no_grad():
-        for name, value in net.named_parameters():
+        for key, value in net.named_parameters():
             if value.dim() == 4:
                 fan = value[0].numel()
                 value.copy_(torch.randn(value.shape, generator=generator) * (0.5 / fan) ** 0.5)
-            elif name.endswith("bias"):
+            elif key.endswith("bias"):
                 value.copy_(torch.randn(value.shape, generator=generator) * 0.1)
     return net
 
 
-def _native(stack: ExitStack) -> tuple[Step, Step]:
-    from replab.runs.hardware import native_precision
-
-    return _beside_usual(stack, native_precision("cpu"))
-
-
-def _single(stack: ExitStack) -> tuple[Step, Step]:
-    return _beside_usual(stack, "fp32")
-
-
-def _beside_usual(stack: ExitStack, precision: str) -> tuple[Step, Step]:
-    """Our path and the usual one.
+def _beside_usual(net: str, precision: str, stack: ExitStack) -> tuple[Step, Step]:
+    """Our path in a precision, the machine's own if none is named, and the usual one.
 
     Raises:
         ValueError: half of the joints or more differ by more than `MEDIAN_PX`.
@@ -138,15 +132,17 @@ def _beside_usual(stack: ExitStack, precision: str) -> tuple[Step, Step]:
     import numpy as np
 
     from replab.bench import usual_pose
+    from replab.runs.hardware import native_precision
 
+    precision = precision or native_precision("cpu")
     poses = made_people(stack, PEOPLE_EACH)
-    ready, net, people = network(precision), plain_net(), records(poses)
+    ready, plain, people = network(net, precision), plain_net(net), records(poses)
 
     def ours() -> Any:
         return _joints(ready, poses)
 
     def peer() -> Any:
-        return usual_pose.estimate(net, people, SIZE)[..., :2]
+        return usual_pose.estimate(plain, people, SIZE)[..., :2]
 
     moved = float(np.median(np.linalg.norm(ours() - peer(), axis=-1)))
     if not moved <= MEDIAN_PX:
@@ -154,12 +150,12 @@ def _beside_usual(stack: ExitStack, precision: str) -> tuple[Step, Step]:
     return ours, peer
 
 
-def _compiled(stack: ExitStack) -> tuple[Step, Step]:
+def _compiled(net: str, stack: ExitStack) -> tuple[Step, Step]:
     from replab.runs.hardware import native_precision
 
     poses = made_people(stack, PEOPLE_EACH)
     precision = native_precision("cpu")
-    fast, slow = network(precision, compiled=True), network(precision)
+    fast, slow = network(net, precision, compiled=True), network(net, precision)
     return lambda: _joints(fast, poses), lambda: _joints(slow, poses)
 
 
