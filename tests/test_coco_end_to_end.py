@@ -259,7 +259,7 @@ def test_each_row_of_simplebaseline_trains_what_it_says(monkeypatch):
         assert said.shape[:1:-1] == training.heatmaps()[0]
         assert training.strides == ((8,) if letter == "b" else (4,))
         assert (training.colour, training.streamed) == ("BGR", True)
-        assert str(training.weights) == f"imagenet-r{ {'e': 101, 'f': 152}.get(letter, 50)}"
+        assert str(training.weights) == f"imagenet-r{ {'e': 101, 'f': 152}.get(letter, 50) }"
         assert training.recipe["iterations"] == round(140 * 149_813 / 128)
         assert known.cost(spec.variant, spec.recipe) > 0
         parameters[letter] = count_parameters(net)

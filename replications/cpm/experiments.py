@@ -1,6 +1,14 @@
 """Experiments of Wei et al. (CVPR 2016), and which of their numbers answers which claim."""
 
-from replications.cpm import counts, hourglass, predictions, receptive_field, samples
+from replications.cpm import (
+    counts,
+    hourglass,
+    lspet,
+    predictions,
+    receptive_field,
+    samples,
+    scaled,
+)
 
 EXPERIMENTS = (
     predictions.PREDICTIONS,
@@ -8,6 +16,9 @@ EXPERIMENTS = (
     samples.SAMPLES,
     counts.COUNTS,
     receptive_field.RECEPTIVE_FIELD,
+    scaled.SCALED,
+    lspet.REDUCED,
+    lspet.FULL,
 )
 
 ANSWERS = {**predictions.ANSWERS, **counts.ANSWERS, **receptive_field.ANSWERS}

@@ -5,12 +5,15 @@ curves of a record come from here, whatever the paper.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from replab.runs.experiment import Cost, RunContext, RunResult
+
+# Metrics and series.
+Further = tuple[Mapping[str, float], Mapping[str, Mapping[str, Sequence[float]]]]
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from replab.keypoints.codecs import Codec
     from replab.topdown.predict import Predictions, Reading
     from replab.topdown.scores import Scores
+    from replab.training.loop import Batches
     from replab.training.poses import PoseTraining
 
 # People that a probe scores, after a few that do not count.
@@ -37,11 +41,16 @@ class PoseJob:
         test: opens the people to score on.
         readings: of the heatmaps, by suffix of the metrics' names; the one without a suffix is
             the score of the run.
+        watch: what looks at the training on the way; as of `poses.train_on`.
+        further: asked at the end for more metrics and series of the trained network, the people
+            of the test set and their scores.
     """
 
     training: "PoseTraining"
     test: "Callable[[], PoseSet]"
     readings: "Mapping[str, Reading]"
+    watch: "Callable[[Batches], Callable[[int, nn.Module], None]] | None" = None
+    further: "Callable[[nn.Module, PoseSet, Scores], Further] | None" = None
 
 
 def job(
@@ -118,6 +127,7 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
         progress=context.progress,
         evaluate=_glance(context, job, test) if "evaluate_every" in recipe else None,
         compiled=context.compiled,
+        watch=job.watch,
     )
     metrics, series = trained.history.report(
         tail=recipe["tail"], points=recipe["curve_points"], looks=measure
@@ -126,12 +136,14 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
     metrics |= found.metrics
     width, height = training.size
     metrics["params"] = count_parameters(net)
-    metrics["macs"] = count_macs(net, (3, height, width)).total
+    metrics["macs"] = count_macs(net, (training.channels, height, width)).total
     metrics["gmacs"] = metrics["macs"] / 1e9
     shown = int(recipe.get("shown_people", 0))
+    series |= _people(found.predictions[""], shown) if shown else {}
+    more: Further = job.further(net, test, found) if job.further else ({}, {})
     return RunResult(
-        metrics,
-        series | (_people(found.predictions[""], shown) if shown else {}),
+        {**metrics, **more[0]},
+        {**series, **more[1]},
         model=training.model,
         iterations=len(trained.history.loss),
         throughput=trained.throughput or None,

@@ -1,5 +1,6 @@
 """A pose network made ready for evaluation: crops in, heatmaps out, mirror images included."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from replab.errors import UserError
 from replab.files import sha256_file
 from replab.keypoints.affine import normalise
 from replab.keypoints.flips import flip_average
+from replab.keypoints.label_sets import CENTRE_SIGMA, centre_map
 from replab.keypoints.skeletons import COCO, LSP, MPII, Skeleton
 from replab.models.folding import fold_batch_norm
 from replab.models.identification import Identity, identify
 from replab.models.loading import load, read_checkpoint
+from replab.models.pose_machine import PoseMachine
 
 # The sets that the papers' networks are made for have different numbers of joints.
 SKELETONS: Mapping[int, Skeleton] = MappingProxyType({len(s): s for s in (COCO, MPII, LSP)})
@@ -25,8 +28,13 @@ SKELETONS: Mapping[int, Skeleton] = MappingProxyType({len(s): s for s in (COCO, 
 SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"coco": (192, 256), "mpii": (256, 256), "lsp": (256, 256)}
 )
+CPM_SIZE = 368, 368
 PRECISIONS = ("fp32", "bf16")
 COLOURS = ("RGB", "BGR")
+# What the names of networks that give heatmaps begin with.
+POSE_NETWORKS = ("pose_", "cpm")
+# Px of the input that the released width of the centre map belongs to.
+CENTRE_SIDE = CPM_SIZE[0]
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,8 @@ class PoseNetwork:
         self.precision, self.device, self.compiled = precision, device, compiled
         self.weights, self.warnings = weights, warnings
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        machine = _pose_machine(net)
+        self._marked = machine is not None and machine[1].centre_map
         self._net = self._ready(net)
 
     def _ready(self, net: nn.Module) -> nn.Module:
@@ -122,13 +132,10 @@ class PoseNetwork:
         folded = folded.to(memory_format=torch.channels_last)
         if self.precision == "bf16":
             folded = folded.bfloat16()
-            final = folded.final_layer
-            assert isinstance(final, nn.Module)
-            folded.final_layer = (
-                nn.ModuleList(_InFloat(head.float()) for head in final)
-                if isinstance(final, nn.ModuleList)
-                else _InFloat(final.float())
-            )
+            for name in _last_layers(folded):
+                parent, _, own = name.rpartition(".")
+                head = _InFloat(folded.get_submodule(name).float())
+                setattr(folded.get_submodule(parent), own, head)
         if self.compiled:
             folded = torch.compile(folded, dynamic=False)  # type: ignore[assignment]
         return folded
@@ -159,7 +166,8 @@ class PoseNetwork:
         """Heatmaps N×K×h×w of crops and of their mirror images, of each head, float32.
 
         Image and mirror image pass the network in one batch, and what comes out stays on the
-        device.
+        device. A network that asks for a centre map is given one; maps beyond the joints', such
+        as the background's, are left out.
 
         Args:
             crops: N×H×W×3, uint8, RGB.
@@ -173,14 +181,54 @@ class PoseNetwork:
             shape = "×".join(str(side) for side in crops.shape[1:])
             raise UserError(f"{self.model} takes crops of {height}×{width}×3 px, not {shape}")
         images = self.preprocessing.apply(crops.to(self.device, non_blocking=True)).to(self._dtype)
+        if self._marked:
+            images = with_centre_map(images, cut=False)
         if mirrored:
             images = torch.cat((images, images.flip(-1)))
             images = images.contiguous(memory_format=torch.channels_last)
         found = self._net(images)
-        heads = found if isinstance(found, list) else [found]
+        heads = [
+            maps[:, : self.joints] for maps in (found if isinstance(found, list) else [found])
+        ]
         if not mirrored:
             return [(maps.float(), None) for maps in heads]
         return [tuple(maps.float().chunk(2)) for maps in heads]  # type: ignore[misc]
+
+
+def with_centre_map(images: Tensor, *, cut: bool) -> Tensor:
+    """Images N×C×H×W with one more channel, a Gaussian in the middle, where the person is.
+
+    Its width is the released one, 21 px of 368, of the geometric mean of the sides. Source: Wei et
+    al. 2016 section 4.2; shihenw/caffe@d154e89, data_transformer.cpp.
+
+    Args:
+        images: of crops, whose person is in the middle.
+        cut: as of `label_sets.centre_map`: as in training.
+    """
+    height, width = images.shape[-2:]
+    middle = torch.tensor([[width / 2, height / 2]], device=images.device)
+    sigma = CENTRE_SIGMA * math.sqrt(width * height) / CENTRE_SIDE
+    marked = centre_map(middle, (width, height), sigma=sigma, cut=cut).to(images.dtype)
+    joined = torch.cat((images, marked.expand(len(images), -1, -1, -1)), dim=1)
+    return joined.contiguous(memory_format=torch.channels_last)
+
+
+def _pose_machine(net: nn.Module) -> tuple[str, PoseMachine] | None:
+    """The pose machine that a network is or holds, and its name in it."""
+    found = ((n, m) for n, m in net.named_modules() if isinstance(m, PoseMachine))
+    return next(found, None)
+
+
+def _last_layers(net: nn.Module) -> list[str]:
+    """Names of the convolutions that give heatmaps."""
+    machine = _pose_machine(net)
+    if machine is not None:
+        name, inner = machine
+        return [f"{name}.{layer}".removeprefix(".") for layer in inner.last_layers]
+    final = net.final_layer
+    if isinstance(final, nn.ModuleList):
+        return [f"final_layer.{i}" for i in range(len(final))]
+    return ["final_layer"]
 
 
 class _InFloat(nn.Module):
@@ -222,12 +270,12 @@ def open_network(
     path = Path(path)
     checkpoint = read_checkpoint(path)
     found = identify(checkpoint, path)
-    if not found.model.startswith("pose_"):
+    if not found.model.startswith(POSE_NETWORKS):
         raise UserError(f"{path} is of {found.model}, no pose network; give weights of such a one")
     try:
         net = load(models.create(found.model, **found.options), checkpoint)
         preprocessing = Preprocessing.of(found.preprocessing)
-        skeleton = _skeleton(net)
+        skeleton = _skeleton(net, found.options)
     except UserError as error:
         message = str(error)
         raise UserError(message if str(path) in message else f"{path}: {message}") from error
@@ -247,14 +295,16 @@ def open_network(
     )
 
 
-def _skeleton(net: nn.Module) -> Skeleton:
-    heads = net.final_layer
-    last = heads[0] if isinstance(heads, nn.ModuleList) else heads
+def _skeleton(net: nn.Module, options: Mapping[str, Any]) -> Skeleton:
+    last = net.get_submodule(_last_layers(net)[0])
     assert isinstance(last, nn.Conv2d)
-    if last.out_channels not in SKELETONS:
+    joints = last.out_channels
+    if isinstance(net, PoseMachine):
+        joints -= int(options.get("background", True))
+    if joints not in SKELETONS:
         known = ", ".join(f"{count} ({s.name})" for count, s in SKELETONS.items())
-        raise UserError(f"no skeleton has {last.out_channels} joints; known are {known}")
-    return SKELETONS[last.out_channels]
+        raise UserError(f"no skeleton has {joints} joints; known are {known}")
+    return SKELETONS[joints]
 
 
 def _coloured(
@@ -276,14 +326,16 @@ def _size(
     size: tuple[int, int] | None, found: Identity, skeleton: Skeleton, path: Path
 ) -> tuple[int, int]:
     told = found.preprocessing.get("size")
-    chosen = size or told or SIZES[skeleton.name]
+    usual = CPM_SIZE if found.model.startswith("cpm") else SIZES[skeleton.name]
+    chosen = size or told or usual
     try:
         width, height = (int(side) for side in chosen)
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: the input size {chosen!r} is not width and height") from error
-    if width <= 0 or height <= 0 or width % 32 or height % 32:
+    step = 8 if found.model.startswith("cpm") else 32
+    if width <= 0 or height <= 0 or width % step or height % step:
         raise UserError(
             f"{path}: an input of {height}×{width} px is impossible; give sides that are "
-            "multiples of 32, such as 256×192"
+            f"multiples of {step}, such as 256×192"
         )
     return width, height

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
 from replab.files import canonical_json
+from replab.models.learning_rates import parameter_groups
 from replab.training import checkpoints, schedules
 from replab.training.history import Diverged, History, WarmUp
 from replab.training.objectives import Objective, classification
@@ -78,9 +80,10 @@ def train(
         recipe: `iterations`, `batch_size`, `lr`, `schedule` (see `schedules.from_recipe`);
             `optimiser`: `sgd` (the default: momentum and weight decay on every parameter, He et
             al. 2016, §4.2; needs `momentum` and `weight_decay`) or `adam` (without weight decay,
-            which reaches Adam in neither pose paper's released code); `warm_up_rate`, if not
-            None, is used until the training error falls under 80 % (He et al. 2016, §4.2, for
-            110 layers); `evaluate_every`, in iterations.
+            which reaches Adam in neither pose paper's released code); `rates`: `cpm` for groups
+            with rates of their own (see `learning_rates`), else all learn alike; `warm_up_rate`,
+            if not None, is used until the training error falls under 80 % (He et al. 2016, §4.2,
+            for 110 layers); `evaluate_every`, in iterations.
         objective: what is minimised; see `training.objectives`.
         checkpoint: where to keep the state every 20 s, or less often where saving takes long; it
             is resumed from if it is there and of this training (recipe, seed, precision,
@@ -108,13 +111,16 @@ def train(
     every = int(recipe.get("evaluate_every") or 0) if evaluate else 0
     read_every = READ_EVERY.get(device.split(":")[0], READ_EVERY_ELSEWHERE)
     unread: list[tuple[torch.Tensor, torch.Tensor]] = []
+    drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     model.train()
     began = saved = time.monotonic()
     aside, pause = 0.0, CHECKPOINT_EVERY_S
     for done in range(first + 1, iterations + 1):
         rate = warm_up.rate(schedule(done - 1))
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_multiplier", 1.0)
+        if drops:
+            torch.manual_seed(_seed_of(seed, done))
         unread.append(step(*batches.batch(done - 1)))
         if after_step is not None:
             after_step(done - 1, model)
@@ -142,18 +148,25 @@ def train(
     return Trained(history, images / seconds if images > 0 else 0.0, step.engine)
 
 
+def _seed_of(seed: int, iteration: int) -> int:
+    """A seed for what an iteration drops, so that a resumed training drops the same."""
+    return int(np.random.SeedSequence((seed, iteration)).generate_state(1, np.uint64)[0] >> 1)
+
+
 def _optimiser(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
     kind, rate = recipe.get("optimiser", "sgd"), float(recipe["lr"])
-    if kind == "adam":
-        return torch.optim.Adam(model.parameters(), lr=rate, fused=True)
-    if kind != "sgd":
+    if kind not in ("adam", "sgd"):
         raise ValueError(f"unknown optimiser {kind!r}; there are sgd and adam")
+    decay = float(recipe["weight_decay"]) if kind == "sgd" else 0.0
+    groups: Any = model.parameters()
+    if recipe.get("rates") == "cpm":
+        groups = parameter_groups(model, lr=rate, weight_decay=decay)
+    elif recipe.get("rates") is not None:
+        raise ValueError(f"unknown rates {recipe['rates']!r}; there are those of cpm, or none")
+    if kind == "adam":
+        return torch.optim.Adam(groups, lr=rate, fused=True)
     return torch.optim.SGD(
-        model.parameters(),
-        lr=rate,
-        momentum=float(recipe["momentum"]),
-        weight_decay=float(recipe["weight_decay"]),
-        fused=True,
+        groups, lr=rate, momentum=float(recipe["momentum"]), weight_decay=decay, fused=True
     )
 
 

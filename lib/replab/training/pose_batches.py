@@ -21,9 +21,11 @@ from replab.keypoints.codecs import Codec, Size
 from replab.keypoints.skeletons import Skeleton
 from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
 from replab.topdown.crops import crop_batches
+from replab.topdown.network import with_centre_map
 from replab.training.batches import EpochOrder
 
 CUT_AT_ONCE = 256
+Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ class PoseBatches:
         batch_size: people in a batch.
         seed: of order and augmentation.
         colour: order of the channels, `RGB` or `BGR`.
+        mean: of each channel of 0–1 values.
+        std: of each channel of 0–1 values.
+        centre_map: whether images have a fourth channel that marks the person in the middle.
     """
 
     def __init__(
@@ -121,17 +126,23 @@ class PoseBatches:
         batch_size: int,
         seed: int,
         colour: str = "RGB",
+        mean: Channels = IMAGENET_MEAN,
+        std: Channels = IMAGENET_STD,
+        centre_map: bool = False,
     ) -> None:
         self.people, self.codec, self.recipe = people, codec, recipe
         self.heatmaps, self.batch_size, self.seed = tuple(heatmaps), batch_size, seed
-        self.colour = colour
+        self.colour, self.mean, self.std, self.centre_map = colour, mean, std, centre_map
         self._device = people.pictures.device
         self._order = EpochOrder(len(people), batch_size, seed, augment=False)
         self._draws: dict[int, augmentation.Draws] = {}
         self._mirror = torch.tensor(people.skeleton.mirror, device=self._device)
 
     def batch(self, iteration: int) -> tuple[Tensor, ...]:
-        """Images B×3×H×W, then targets B×K×h×w and weights B×K of each head."""
+        """Images B×3×H×W, or 4 with a centre map, then targets and weights of each head.
+
+        Targets are B×K×h×w, weights B×K.
+        """
         people, size = self.people, self.people.size
         index = self._order.batch(iteration)[0]
         draws = self._drawn(iteration, index).to(self._device)
@@ -153,7 +164,9 @@ class PoseBatches:
         channels = pictures.permute(0, 3, 1, 2)
         channels = channels.flip(1) if self.colour == "BGR" else channels
         crops = warp(channels.float(), found.matrix, size)
-        images = normalise(crops, IMAGENET_MEAN, IMAGENET_STD)
+        images = normalise(crops, self.mean, self.std)
+        if self.centre_map:
+            images = with_centre_map(images, cut=True)
         targets: list[Tensor] = []
         for heatmap in self.heatmaps:
             targets += self.codec.encode(found.joints, found.visible, size, heatmap)

@@ -14,13 +14,14 @@ from replab.datasets.pose_set import PoseSet
 from replab.keypoints.augmentation import Augmentation
 from replab.keypoints.codecs import Codec, Size
 from replab.keypoints.skeletons import Skeleton
-from replab.models.identification import RGB_IMAGENET
+from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
 from replab.models.loading import load_backbone
 from replab.topdown.network import PoseNetwork, Preprocessing
-from replab.training.loop import Trained, train
-from replab.training.objectives import Objective, heatmap_regression
-from replab.training.pose_batches import PoseBatches, cut_out
+from replab.training.loop import Batches, Trained, train
+from replab.training.objectives import Objective, StageRegression, heatmap_regression
+from replab.training.pose_batches import Channels, PoseBatches, cut_out
 from replab.training.pose_pictures import PictureBatches
+from replab.training.stage_wise import Phase, train_in_phases
 
 # What ImageNet weights do not hold of a pose network.
 NEW_LAYERS = ("deconv_layers", "final_layer")
@@ -41,11 +42,16 @@ class PoseTraining:
         recipe: as of `loop.train`.
         objective: what is minimised.
         colour: order of the channels as the network sees them, `RGB` or `BGR`.
+        mean: of each channel of 0–1 values, in that order, as the network sees them.
+        std: of each channel of 0–1 values, in that order.
+        centre_map: whether the network takes a fourth channel that marks the person in the
+            middle.
         weights: file of ImageNet weights whose backbone the network begins with, None from scratch
             (its head always is).
         streamed: decode each picture when its people are due (`pose_pictures`), for sets too large
             to lie on the device; else they are cut out once (`pose_batches`). Never chosen by the
             room there is: the two sources sample pictures differently.
+        phases: of a pose machine that is trained stage by stage; none if all learns at once.
     """
 
     model: str
@@ -58,8 +64,17 @@ class PoseTraining:
     margin: float = 1.0
     objective: Objective = heatmap_regression
     colour: str = "RGB"
+    mean: Channels = IMAGENET_MEAN
+    std: Channels = IMAGENET_STD
+    centre_map: bool = False
     weights: Path | None = None
     streamed: bool = False
+    phases: tuple[Phase, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input."""
+        return 3 + int(self.centre_map)
 
     def heatmaps(self) -> list[Size]:
         """Width and height of each head's heatmaps."""
@@ -89,7 +104,7 @@ class PoseTraining:
             options=self.options,
             skeleton=skeleton,
             size=self.size,
-            preprocessing=Preprocessing.of({**RGB_IMAGENET, "colour": self.colour}),
+            preprocessing=Preprocessing(self.colour, self.mean, self.std),
             precision=precision,
             device=device,
         )
@@ -106,12 +121,15 @@ def train_on(
     progress: Callable[[float, str], None] = lambda share, text: None,
     evaluate: Callable[[nn.Module], float] | None = None,
     compiled: bool = False,
+    watch: Callable[[Batches], Callable[[int, nn.Module], None]] | None = None,
 ) -> tuple[nn.Module, Trained]:
     """Train a pose network on all people of a set; the last iterate counts.
 
     Args:
         seed: of weights, order and augmentation.
         checkpoint, progress, evaluate, compiled: as of `loop.train`.
+        watch: of the training's batches, what `loop.train` calls after each step; of trainings
+            without phases.
 
     Raises:
         UserError: a picture is missing or damaged; else as `loop.train`.
@@ -119,20 +137,24 @@ def train_on(
     """
     net = training.create(people.skeleton, seed, device)
     batches = make_batches(training, people, seed=seed, device=device)
+    options: Any = {
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "checkpoint": checkpoint,
+        "progress": progress,
+        "evaluate": evaluate,
+        "compiled": compiled,
+    }
+    recipe, objective = training.recipe, training.objective
     try:
-        trained = train(
-            net,
-            batches,
-            training.recipe,
-            seed=seed,
-            objective=training.objective,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            progress=progress,
-            evaluate=evaluate,
-            compiled=compiled,
-        )
+        if training.phases:
+            assert isinstance(objective, StageRegression)
+            phases = training.phases
+            trained = train_in_phases(net, batches, recipe, phases, objective, **options)
+        else:
+            hook = watch(batches) if watch else None
+            trained = train(net, batches, recipe, objective=objective, after_step=hook, **options)
     finally:
         if isinstance(batches, PictureBatches):
             batches.close()
@@ -146,8 +168,11 @@ def make_batches(
 
     Raises:
         UserError: a picture is missing or damaged, or a box has no area.
+        ValueError: pictures are to be streamed in another form than ImageNet's.
     """
     if training.streamed:
+        if training.centre_map or (training.mean, training.std) != (IMAGENET_MEAN, IMAGENET_STD):
+            raise ValueError("streamed pictures have three channels, in ImageNet's units")
         return PictureBatches(
             people,
             training.size,
@@ -170,4 +195,7 @@ def make_batches(
         batch_size=int(training.recipe["batch_size"]),
         seed=seed,
         colour=training.colour,
+        mean=training.mean,
+        std=training.std,
+        centre_map=training.centre_map,
     )

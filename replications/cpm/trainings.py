@@ -1,0 +1,154 @@
+"""What the trainings have in common: variants of a pose machine to a training, and its scoring."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from replab.runs.experiment import Cost, RunContext, RunResult, Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from replab.datasets.pose_set import PoseSet
+    from replab.runs.pose_runs import Further, PoseJob
+    from replab.topdown.scores import Scores
+    from replab.training.stage_wise import Phase
+
+# How the stages learn, in the words of Fig. 6b: (i) from scratch with a loss after every stage,
+# (ii) one stage after the other, (iii) so for half of the iterations, then all together, and (iv)
+# from scratch with one loss at the end.
+ALL, IN_TURN, THEN_ALL, LAST = "all", "in-turn", "in-turn-then-all", "last"
+SCHEMES = (ALL, IN_TURN, THEN_ALL, LAST)
+BEFORE_ALL = 0.5
+# Of LSP's joints, those that Fig. 4 is drawn of.
+FAR_JOINTS = ("elbow", "wrist")
+
+
+# What of a recipe a net may have for its own.
+PER_NET = ("input", "sigma")
+
+
+def net_of(variant: Variant, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a variant's network, `model` and what is its own of the recipe among them."""
+    net = dict(recipe["nets"][variant["net"]])
+    if "stages" in variant:
+        net["stages"] = variant["stages"]
+    return net
+
+
+def phases(scheme: str, stages: int) -> "tuple[Phase, ...]":
+    """The stretches of a training by a scheme; none where all stages learn from the beginning."""
+    from replab.training.stage_wise import Phase, one_by_one
+
+    if scheme == IN_TURN:
+        return one_by_one(stages)
+    if scheme == THEN_ALL:
+        together = Phase(stages, alone=False, share=1 - BEFORE_ALL)
+        return (*one_by_one(stages, BEFORE_ALL), together)
+    return ()
+
+
+def make_job(context: RunContext) -> "PoseJob":
+    """The training that a variant and its recipe describe, and how it is scored.
+
+    One pass over the test people scores every stage (`_stage1` and up; no suffix for the last).
+    """
+    from replab.runs import pose_runs
+    from replab.topdown.predict import Reading
+    from replab.training import gradients
+    from replab.training.objectives import StageRegression
+
+    variant, net = context.variant, net_of(context.variant, context.recipe)
+    recipe = {**context.recipe, **{key: net.pop(key) for key in PER_NET if key in net}}
+    model, stages, stride = net.pop("model"), int(net["stages"]), int(net["stride"])
+    scheme = str(variant["supervision"])
+    objective = StageRegression(
+        supervision="last" if scheme == LAST else "all",
+        loss=recipe["loss"],
+        background=bool(net["background"]),
+    )
+    own = pose_runs.recipe_codec(recipe)
+    readings = {"": Reading(own, head=stages - 1)}
+    readings |= {f"_stage{i + 1}": Reading(own, head=i) for i in range(stages)}
+    job = pose_runs.job(recipe, model, net, strides=(stride,) * stages, readings=readings)
+    training = replace(
+        job.training,
+        objective=objective,
+        phases=phases(scheme, stages),
+        centre_map=bool(net["centre_map"]),
+        colour=recipe["colour"],
+        mean=tuple(recipe["mean"]),
+        std=tuple(recipe["std"]),
+    )
+    watched = not training.phases
+    watch = gradients.watch(
+        context.workspace,
+        recipe["moments"],
+        objective,
+        batches_each=int(recipe["gradient_batches"]),
+        precision=context.precision,
+    )
+    job = replace(job, training=training, watch=watch if watched else None)
+    return replace(job, further=partial(further, context, job))
+
+
+def further(
+    context: RunContext, job: "PoseJob", net: "nn.Module", test: "PoseSet", scores: "Scores"
+) -> "Further":
+    """What a run gives beyond its scores.
+
+    Metrics: gradients as of `gradients.report`; `ap_together_stage<t>` and `ap_alone_stage<t>` (or
+    `pck_…`), of the recipe's first people without mirror images, with all beliefs in sight and
+    with each joint's own alone; `pck_far`, of elbows and wrists, where LSP's joints are scored.
+    Series: gradients, and a hard joint's belief maps of the first people.
+    """
+    from replab.topdown import beliefs
+    from replab.topdown.scores import score
+    from replab.training import gradients
+
+    recipe, training = context.recipe, job.training
+    metrics: dict[str, float] = {}
+    series: dict[str, Any] = {}
+    if job.watch is not None:
+        metrics, series = gradients.report(gradients.collect(context.workspace, recipe["moments"]))
+    options: Any = {"precision": context.precision, "device": context.device}
+    stages = int(training.options["stages"])
+    if stages > 1 and recipe["context_people"]:
+        in_turn = training.ready(beliefs.InTurn(net), test.skeleton, **options)
+        few = test.first(int(recipe["context_people"]))
+        metrics |= score(in_turn, few, beliefs.in_turn(training.codec, stages)).metrics
+    if test.truth is None:
+        metrics["pck_far"] = _far(test.select(scores.people), scores)
+    joint = test.skeleton.joints.index(recipe["belief_joint"])
+    shown = beliefs.first_with(test, joint, int(recipe["belief_people"]))
+    ready = training.ready(net, test.skeleton, **options)
+    series |= beliefs.belief_series(ready, test, shown, joint, training.codec)
+    return metrics, series
+
+
+def _far(people: "PoseSet", scores: "Scores") -> float:
+    """PCK@0.2 of elbows and wrists, percent, the plain mean of the four."""
+    from replab.datasets.lspet import torso_lengths
+    from replab.metrics.pck import distances
+
+    apart = distances(
+        scores.predictions[""].keypoints, people.joints, torso_lengths(people), people.visible > 0
+    )
+    names = people.skeleton.joints
+    joints = [i for i, name in enumerate(names) if name.split("_")[-1] in FAR_JOINTS]
+    return float(apart.pck([0.2]).mean(joints)[0])
+
+
+def train(context: RunContext) -> RunResult:
+    """Train one net and score its stages; see `pose_runs.run` and `further`."""
+    from replab.runs import pose_runs
+
+    return pose_runs.run(context, make_job(context))
+
+
+def probe(context: RunContext) -> Cost:
+    """Cost of one training and its scoring from the first steps, all stages learning."""
+    from replab.runs import pose_runs
+
+    return pose_runs.probe(context, make_job(context))
