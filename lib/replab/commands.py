@@ -205,25 +205,35 @@ def claims(options: Namespace) -> None:
 
 def check(options: Namespace) -> int:
     """`check`: accepted ledgers, rendered notebooks and tables against the committed records."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from replab.claims import acceptance
     from replab.claims.schema import load
     from replab.report import notebook, tables
+    from replab.runs.hardware import available_cores
 
     problems = []
-    checked = []
-    for name in options.papers or papers():
-        paper = load(name)
-        profiles = acceptance.accepted_profiles(name)
-        if not profiles and options.papers:
-            problems.append(f"{name}: nothing was accepted; run `python -m replab accept {name}`")
-        for profile in profiles:
-            found = acceptance.check(paper, profile)
-            # A ledger that does not hold would only fail the notebook a second time.
-            if not found:
-                nbval = notebook.nbval(name, profile)
-                found = [f"nbval: {nbval}"] if nbval else []
-            problems += [f"{name}, profile {profile}: {p}" for p in found]
-            checked.append(f"{name}, profile {profile}")
+    found: dict[str, list[str]] = {}
+    # Each notebook is executed in processes of its own, whose start takes most of the time.
+    with ThreadPoolExecutor(available_cores()) as pool:
+        rendered: dict[str, Future[str]] = {}
+        for name in options.papers or papers():
+            paper = load(name)
+            profiles = acceptance.accepted_profiles(name)
+            if not profiles and options.papers:
+                problems.append(
+                    f"{name}: nothing was accepted; run `python -m replab accept {name}`"
+                )
+            for profile in profiles:
+                label = f"{name}, profile {profile}"
+                found[label] = acceptance.check(paper, profile)
+                # A ledger that does not hold would only fail the notebook a second time.
+                if not found[label]:
+                    rendered[label] = pool.submit(notebook.nbval, name, profile)
+        for label, done in rendered.items():
+            found[label] += [f"nbval: {said}" for said in (done.result(),) if said]
+    checked = list(found)
+    problems += [f"{label}: {problem}" for label in found for problem in found[label]]
     readme = tables.readme_problem()
     problems += [readme] if readme else []
     emit({"checked": checked, "problems": problems}, options.json, "\n".join(checked))

@@ -65,8 +65,10 @@ def ablation(
     values = _by_step(some, names, along)
     run = {step: label for step, label in steps.items() if values[step]}
     panels = (2 if run else 0) + bool(printed)
+    # Labels of more steps than four need the room.
+    each = max(3.0, 0.7 * len(steps))
     figure, axes = style.subplots(
-        1, max(panels, 1), width=(1.2 if run else 2.4) + 3.0 * max(panels, 1), height=3.7
+        1, max(panels, 1), width=(1.2 if run else 2.4) + each * max(panels, 1), height=3.7
     )
     axes = list(np.atleast_1d(axes))
     if title:
