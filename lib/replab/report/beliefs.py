@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from replab import datasets
 from replab.datasets.pose_set import PoseSet
 from replab.errors import MissingData
-from replab.report import poses, style
+from replab.report import poses, shown_people, style
 from replab.runs.record import Record
 
 SERIES = re.compile(r"belief_(?P<person>\d+)_(?P<joint>\d+)_stage(?P<stage>\d+)")
@@ -49,7 +49,8 @@ def sheet(
     Raises:
         UserError: a picture is missing or damaged.
     """
-    chosen = _choose(records, nets)
+    kept = (r for r in records if any(SERIES.fullmatch(name) for name in r.series))
+    chosen = shown_people.of_one_seed(kept, nets)
     maps = {label: _maps(record) for label, record in chosen.items()}
     people = (
         sorted(set.intersection(*({key[0] for key in m} for m in maps.values()))) if maps else []
@@ -88,19 +89,6 @@ def sheet(
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
-
-
-def _choose(records: Iterable[Record], nets: Mapping[str, Mapping[str, Any]]) -> dict[str, Record]:
-    """Label → its record, all of the lowest common seed."""
-    kept = [r for r in records if any(SERIES.fullmatch(name) for name in r.series)]
-    groups = {
-        label: {r.seed: r for r in kept if poses.fits(r, where)} for label, where in nets.items()
-    }
-    groups = {label: group for label, group in groups.items() if group}
-    if not groups:
-        return {}
-    common = set.intersection(*(set(group) for group in groups.values()))
-    return {label: group[min(common or group)] for label, group in groups.items()}
 
 
 def _maps(record: Record) -> dict[Key, Mapping[str, Sequence[float]]]:

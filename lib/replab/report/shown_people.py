@@ -50,7 +50,7 @@ def sheet(
         ValueError: the rows were scored on different sets.
         UserError: a picture is missing or damaged.
     """
-    chosen = _choose(records, nets)
+    chosen = of_one_seed((r for r in records if r.series or r.metrics), nets)
     numbers = _common(list(chosen.values()))
     if not numbers:
         figure, axis = style.subplots(width=6.4, height=1.6)
@@ -105,9 +105,16 @@ def _zip(
     return zip(joints, windows, strict=True)
 
 
-def _choose(records: Iterable[Record], nets: Mapping[str, Mapping[str, Any]]) -> dict[str, Record]:
-    """Row → its record, all of the lowest common seed."""
-    kept = [r for r in records if r.series or r.metrics]
+def of_one_seed(
+    records: Iterable[Record], nets: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Record]:
+    """Row → its record, all of the lowest common seed.
+
+    Args:
+        records: that hold what is to be shown.
+        nets: row → what its records' variants hold, as of `poses.fits`.
+    """
+    kept = list(records)
     rows = {
         label: {r.seed: r for r in kept if poses.fits(r, where)} for label, where in nets.items()
     }

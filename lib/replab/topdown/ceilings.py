@@ -11,18 +11,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from replab.datasets.coco import areas_estimated
 from replab.datasets.pose_set import ANNOTATED, PoseSet
 from replab.errors import UserError
 from replab.keypoints.affine import transform
-from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import Codec
 from replab.keypoints.decode import to_image
 from replab.keypoints.oks import similarity_terms
 from replab.metrics.coco import CocoScore, evaluate
 from replab.metrics.coco_files import Detections, read_truth
+from replab.topdown.crops import crop_places
 from replab.topdown.evaluate import detections
 from replab.topdown.predict import Predictions
 
@@ -141,7 +140,7 @@ def ceiling(
             f"{poses.name} has no {lack} to draw heatmaps of; give a set of annotated people "
             "(coco-val2017, people-test)"
         )
-    centre, scale = _crops(poses, input_size)
+    centre, scale = crop_places(poses, input_size)
     joints = transform(torch.from_numpy(poses.joints), codec.matrix(centre, scale, input_size))
     annotated = torch.from_numpy(poses.visible > 0)
     beyond = annotated & ~_within(joints, input_size)
@@ -185,18 +184,6 @@ def _ranked(poses: PoseSet, found: Predictions) -> Detections:
     oks = (near * annotated).sum(axis=1) / np.maximum(annotated.sum(axis=1), 1)
     sure = replace(found, scores=np.ones_like(found.scores))
     return detections(replace(poses, box_scores=oks), sure)
-
-
-def _crops(poses: PoseSet, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centre and scale of each person's crop."""
-    centre, scale = centre_scale(torch.from_numpy(poses.boxes), size[0] / size[1])
-    flat: NDArray[np.bool_] = ~(torch.isfinite(centre) & (scale > 0)).all(dim=1).numpy()
-    if flat.any():
-        raise UserError(
-            f"{poses.name}: {flat.sum()} boxes have no area or are no numbers, first that of "
-            f"person {poses.person_ids[flat][0]}; leave them out"
-        )
-    return centre, scale
 
 
 def _within(joints: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

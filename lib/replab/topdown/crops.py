@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from replab.datasets.pose_set import PoseSet
+from replab.errors import UserError
 from replab.keypoints.affine import warp, warp_opencv
+from replab.keypoints.boxes import centre_scale
 
 Warp = Literal["opencv", "exact"]
 # Pictures that are decoded ahead of the network. Decoding lets go of Python's lock, so threads do.
@@ -32,6 +34,25 @@ class CropBatch:
 
     first: int
     crops: Tensor
+
+
+def crop_places(poses: PoseSet, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Centres N×2 (px) and scales N×2 (units of 200 px) of all people's crops.
+
+    Args:
+        size: width and height of the crops in px.
+
+    Raises:
+        UserError: a box has no area or holds no numbers.
+    """
+    centre, scale = centre_scale(torch.from_numpy(poses.boxes), size[0] / size[1])
+    flat = ~(torch.isfinite(centre) & (scale > 0) & torch.isfinite(scale)).all(dim=1).numpy()
+    if flat.any():
+        raise UserError(
+            f"{poses.name}: {flat.sum()} boxes have no area or are no numbers, first that of "
+            f"person {poses.person_ids[flat][0]}; leave them out"
+        )
+    return centre, scale
 
 
 def crop_batches(

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from replab.datasets.pose_set import PoseSet
 from replab.errors import UserError
-from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import Codec
-from replab.topdown.crops import Warp, crop_batches
+from replab.topdown.crops import Warp, crop_batches, crop_places
 from replab.topdown.network import PoseNetwork
 
 # Larger batches leave a processor's caches; GPUs want more.
@@ -119,7 +118,7 @@ def predict_each(
     people = batch or BATCH.get(kind, BATCH["cuda"])
     mirror = any(reading.flip for reading in readings.values())
     began = time.perf_counter()
-    centre, scale = _crops(poses, network.size)
+    centre, scale = crop_places(poses, network.size)
     matrices = codecs[0].matrix(centre, scale, network.size)
     found = {
         name: (torch.empty(len(poses), network.joints, 2), torch.empty(len(poses), network.joints))
@@ -155,19 +154,3 @@ def predict_each(
         name: Predictions(joints.numpy(), scores.numpy(), centre.numpy(), scale.numpy(), seconds)
         for name, (joints, scores) in found.items()
     }
-
-
-def _crops(poses: PoseSet, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centres and scales of all people's crops.
-
-    Raises:
-        UserError: a box has no area or holds no numbers.
-    """
-    centre, scale = centre_scale(torch.from_numpy(poses.boxes), size[0] / size[1])
-    flat = ~(torch.isfinite(centre) & (scale > 0) & torch.isfinite(scale)).all(dim=1).numpy()
-    if flat.any():
-        raise UserError(
-            f"{poses.name}: {flat.sum()} boxes have no area or are no numbers, first that of "
-            f"person {poses.person_ids[flat][0]}; leave them out"
-        )
-    return centre, scale

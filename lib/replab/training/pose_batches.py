@@ -164,12 +164,16 @@ class PoseBatches:
         channels = pictures.permute(0, 3, 1, 2)
         channels = channels.flip(1) if self.colour == "BGR" else channels
         crops = warp(channels.float(), found.matrix, size)
+        return self._finished(crops, found.joints, found.visible)
+
+    def _finished(self, crops: Tensor, joints: Tensor, visible: Tensor) -> tuple[Tensor, ...]:
+        """A batch of crops B×3×H×W, 0–255, whose joints B×K×2 are in px of the crops."""
         images = normalise(crops, self.mean, self.std)
         if self.centre_map:
             images = with_centre_map(images, cut=True)
         targets: list[Tensor] = []
         for heatmap in self.heatmaps:
-            targets += self.codec.encode(found.joints, found.visible, size, heatmap)
+            targets += self.codec.encode(joints, visible, self.people.size, heatmap)
         return images.contiguous(memory_format=torch.channels_last), *targets
 
     def _drawn(self, iteration: int, index: Tensor) -> augmentation.Draws:

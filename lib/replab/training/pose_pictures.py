@@ -19,11 +19,10 @@ from torch import Tensor
 from replab.datasets.pose_set import PoseSet
 from replab.errors import UserError
 from replab.keypoints import augmentation
-from replab.keypoints.affine import normalise, warp_opencv
+from replab.keypoints.affine import warp_opencv
 from replab.keypoints.augmentation import Augmentation, Augmented
-from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import Codec, Size
-from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
+from replab.topdown.crops import crop_places
 from replab.training.pose_batches import PoseBatches, Surroundings
 
 # Batches that are made ahead of the one that is due: as many crops, never as many pictures.
@@ -116,12 +115,8 @@ class PictureBatches(PoseBatches):
         self._next += 1
         crops = work.crops.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
         crops = crops.flip(1) if self.colour == "BGR" else crops
-        images = normalise(crops, IMAGENET_MEAN, IMAGENET_STD)
         joints, visible = work.found.joints.to(self._device), work.found.visible.to(self._device)
-        targets: list[Tensor] = []
-        for heatmap in self.heatmaps:
-            targets += self.codec.encode(joints, visible, self.people.size, heatmap)
-        return images.contiguous(memory_format=torch.channels_last), *targets
+        return self._finished(crops, joints, visible)
 
     def close(self) -> None:
         """Stop reading ahead and let the threads go; `batch` starts others."""
@@ -166,13 +161,7 @@ def _places(poses: PoseSet, size: Size, device: str) -> Surroundings:
     """
     if not len(poses):
         raise UserError(f"{poses.name} holds nobody to train on; give a set with people in it")
-    centre, scale = centre_scale(torch.from_numpy(poses.boxes), size[0] / size[1])
-    flat = ~(torch.isfinite(centre) & torch.isfinite(scale) & (scale > 0)).all(dim=1).numpy()
-    if flat.any():
-        raise UserError(
-            f"{poses.name}: {flat.sum()} boxes have no area or are no numbers, first that of "
-            f"person {poses.person_ids[flat][0]}; leave them out"
-        )
+    centre, scale = crop_places(poses, size)
     return Surroundings(
         skeleton=poses.skeleton,
         pictures=torch.empty(len(poses), 0, 0, 3, dtype=torch.uint8, device=device),
