@@ -28,7 +28,7 @@ SMALL: Mapping[str, Any] = {
     "stage_width": 24,
     "pool": 2,
     "shared": "features",
-    "centre_map": False,
+    "centre_map": True,
     "background": False,
     "dropout": 0.0,
     "init": "he",
@@ -62,8 +62,11 @@ def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
 
 SCALED = Experiment(
     name="scaled",
-    version=1,
-    changelog={1: "first version"},
+    version=2,
+    changelog={
+        1: "first version",
+        2: "stage 1 learns everybody in the crop; a centre map tells the others who is meant",
+    },
     function=trainings.train,
     probe=trainings.probe,
     cost=training_cost,

@@ -77,6 +77,7 @@ def make_job(context: RunContext) -> "PoseJob":
         objective=objective,
         phases=phases(scheme, stages),
         centre_map=bool(net["centre_map"]),
+        everyone=True,
         colour=recipe["colour"],
         mean=tuple(recipe["mean"]),
         std=tuple(recipe["std"]),

@@ -1,8 +1,5 @@
 """Batches straight from pictures: the same people as cut-outs give, sampled once, read ahead."""
 
-import threading
-import time
-import weakref
 from dataclasses import replace
 
 import cv2
@@ -10,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+import landscapes
 import tiny_pose_sets as tiny
 from replab.datasets import coco
-from replab.datasets.pose_set import PoseSet
 from replab.errors import UserError
 from replab.keypoints.affine import crop_matrix, transform
 from replab.keypoints.augmentation import Augmentation, augment, draw
@@ -33,57 +30,9 @@ SEED = 3
 FULL = Augmentation(0.35, 45.0, flip=0.5, half_body=0.3)
 
 
-class Landscapes:
-    """Smooth pictures, drawn when asked for; counts those that somebody still holds."""
-
-    def __init__(self, sizes, pause=0.0):
-        self.sizes, self.pause = sizes, pause
-        self.reads, self.alive, self.most = [], 0, 0
-        self._lock = threading.Lock()
-
-    def __len__(self):
-        return len(self.sizes)
-
-    def read(self, index):
-        width, height = (int(side) for side in self.sizes[index])
-        picture = tiny.picture(width, height, seed=index)
-        with self._lock:
-            self.alive += 1
-            self.most = max(self.most, self.alive)
-            self.reads.append(index)
-        weakref.finalize(picture, self._gone)
-        time.sleep(self.pause)
-        return picture
-
-    def _gone(self):
-        with self._lock:
-            self.alive -= 1
-
-
 @pytest.fixture
 def people():
-    generator = np.random.default_rng(5)
-    count = 10
-    image_of = np.array([0, 0, 1, 2, 2, 2, 3, 4, 4, 5])
-    sizes = generator.integers(90, 160, (6, 2))
-    corner = generator.uniform(2, 20, (count, 2))
-    extent = generator.uniform(40, 65, (count, 2))
-    joints = corner[:, None] + generator.uniform(0, 1, (count, 17, 2)) * extent[:, None]
-    return PoseSet(
-        name="landscapes",
-        fingerprint="0" * 16,
-        skeleton=COCO,
-        images=Landscapes(sizes),
-        image_ids=np.arange(6) + 100,
-        image_sizes=sizes,
-        image_of=image_of,
-        person_ids=np.arange(count),
-        boxes=np.concatenate((corner, extent), axis=1),
-        box_scores=np.ones(count),
-        joints=joints,
-        visible=np.where(generator.random((count, 17)) < 0.8, 2, 0).astype(np.uint8),
-        areas=extent.prod(axis=1),
-    )
+    return landscapes.people()
 
 
 def batches(people, recipe=FULL, **options):
@@ -190,7 +139,7 @@ def test_neither_threads_nor_order_of_asking_change_a_bit(people):
 
 
 def test_no_more_pictures_than_threads_and_no_further_ahead_than_said(people):
-    slow = replace(people, images=Landscapes(people.image_sizes, pause=0.002))
+    slow = replace(people, images=landscapes.Landscapes(people.image_sizes, pause=0.002))
     source = batches(slow, threads=3)
     for iteration in range(6):
         source.batch(iteration)

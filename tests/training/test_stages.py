@@ -326,7 +326,3 @@ class TestInput:
             torch.tensor(IMAGENET_MEAN)[:, None, None],
         )
         assert torch.allclose(own * std + mean, usual * before[0] + before[1], atol=1e-5)
-
-    def test_streams_do_not_know_them(self, people):
-        with pytest.raises(ValueError, match="ImageNet's units"):
-            make_batches(training(centre_map=True, streamed=True), people, seed=0, device="cpu")

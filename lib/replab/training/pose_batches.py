@@ -15,9 +15,10 @@ from torch import Tensor
 from replab.datasets.pose_set import PoseSet
 from replab.keypoints import augmentation
 from replab.keypoints.affine import normalise, transform, warp
-from replab.keypoints.augmentation import Augmentation
+from replab.keypoints.augmentation import Augmentation, Augmented
 from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import Codec, Size
+from replab.keypoints.label_sets import people_of_pictures
 from replab.keypoints.skeletons import Skeleton
 from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
 from replab.topdown.crops import crop_batches
@@ -40,6 +41,8 @@ class Surroundings:
         centre: N×2, float32, of the crop without augmentation.
         scale: N×2, float32, in units of 200 px.
         size: width and height of the crops in px.
+        others: N×O×K×2, float64, joints of the other people of the picture; None if nobody asks.
+        others_visible: N×O×K, float32, 0 for places where nobody is; None likewise.
     """
 
     skeleton: Skeleton
@@ -49,6 +52,8 @@ class Surroundings:
     centre: Tensor
     scale: Tensor
     size: Size
+    others: Tensor | None = None
+    others_visible: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -60,6 +65,7 @@ def cut_out(
     codec: Codec,
     *,
     margin: float,
+    everyone: bool = False,
     device: str = "cpu",
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> Surroundings:
@@ -70,6 +76,7 @@ def cut_out(
         codec: how crops are cut.
         margin: sides of the cut-outs through those of the crops: the larger, the more a crop may
             grow or turn before it shows black.
+        everyone: keep the joints of the other people of each picture too.
         device: where the cut-outs are kept.
         progress: called with the share done (0–1) and a text.
 
@@ -89,19 +96,43 @@ def cut_out(
         progress((found.first + len(found.crops)) / len(poses), "cutting people out")
     zoom = matrices[:, 0, 0].float()[:, None]
     joints = transform(torch.from_numpy(poses.joints), matrices)
+    others, others_visible = others_of(poses) if everyone else (None, None)
+    if others is not None:
+        others = transform(others, matrices[:, None]).to(device)
     return Surroundings(
         skeleton=poses.skeleton,
         pictures=pictures,
         joints=joints.to(device),
-        visible=torch.from_numpy((poses.visible > 0).astype(np.float32)).to(device),
+        visible=annotated(poses).to(device),
         centre=transform(centre[:, None], matrices)[:, 0].to(device),
         scale=(scale * zoom).to(device),
         size=size,
+        others=others,
+        others_visible=others_visible.to(device) if others_visible is not None else None,
     )
+
+
+def annotated(poses: PoseSet) -> Tensor:
+    """Which joints of N people are annotated, N×K, float32, 0 or 1."""
+    return torch.from_numpy((poses.visible > 0).astype(np.float32))
+
+
+def others_of(poses: PoseSet) -> tuple[Tensor, Tensor]:
+    """Joints N×O×K×2 of the other people of each person's picture, px, and which are annotated.
+
+    O is one less than the most people in a picture; where nobody is, nothing is annotated.
+    """
+    pictures, joints = torch.from_numpy(poses.image_of), torch.from_numpy(poses.joints)
+    together, seen = people_of_pictures(pictures, joints, annotated(poses))
+    return together[:, 1:], seen[:, 1:]
 
 
 class PoseBatches:
     """Batches of augmented people, a function of seed and iteration; see `loop.Batches`.
+
+    Where the people know of the others in their pictures, the first head's targets show everybody
+    in the crop, as the first stage's of a pose machine (Wei et al. 2016, section 4.2; see
+    `label_sets`); the others' show the person in the middle, as do all without.
 
     Args:
         people: whom to draw.
@@ -164,16 +195,37 @@ class PoseBatches:
         channels = pictures.permute(0, 3, 1, 2)
         channels = channels.flip(1) if self.colour == "BGR" else channels
         crops = warp(channels.float(), found.matrix, size)
-        return self._finished(crops, found.joints, found.visible)
+        return self._finished(crops, found, self._others(found, index))
 
-    def _finished(self, crops: Tensor, joints: Tensor, visible: Tensor) -> tuple[Tensor, ...]:
-        """A batch of crops B×3×H×W, 0–255, whose joints B×K×2 are in px of the crops."""
+    def _others(self, found: Augmented, index: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Joints B×O×K×2 of the others in px of the crops, and which are annotated; None if
+        nobody asks for them."""
+        people = self.people
+        if people.others is None or people.others_visible is None:
+            return None
+        visible, swapped = people.others_visible[index], found.mirrored[:, None, None]
+        joints = torch.where(visible[..., None] > 0, people.others[index], 0.0)
+        joints = transform(joints, found.matrix[:, None])
+        visible = torch.where(swapped, visible[:, :, self._mirror], visible)
+        return torch.where(swapped[..., None], joints[:, :, self._mirror], joints), visible
+
+    def _finished(
+        self, crops: Tensor, found: Augmented, others: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, ...]:
+        """A batch of crops B×3×H×W, 0–255; places are px of the crops, on any device."""
         images = normalise(crops, self.mean, self.std)
         if self.centre_map:
             images = with_centre_map(images, cut=True)
+        joints, visible = found.joints.to(self._device), found.visible.to(self._device)
         targets: list[Tensor] = []
         for heatmap in self.heatmaps:
             targets += self.codec.encode(joints, visible, self.people.size, heatmap)
+        if others is not None and others[0].shape[1]:
+            around, seen = (part.flatten(0, 1).to(self._device) for part in others)
+            maps, _ = self.codec.encode(around, seen, self.people.size, self.heatmaps[0])
+            # As released: Gaussians are added, and end at 1.
+            maps = maps.unflatten(0, others[0].shape[:2]).sum(1)
+            targets[0] = (targets[0] + maps).clamp(max=1)
         return images.contiguous(memory_format=torch.channels_last), *targets
 
     def _drawn(self, iteration: int, index: Tensor) -> augmentation.Draws:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,8 +21,15 @@ from replab.keypoints import augmentation
 from replab.keypoints.affine import warp_opencv
 from replab.keypoints.augmentation import Augmentation, Augmented
 from replab.keypoints.codecs import Codec, Size
+from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
 from replab.topdown.crops import crop_places
-from replab.training.pose_batches import PoseBatches, Surroundings
+from replab.training.pose_batches import (
+    Channels,
+    PoseBatches,
+    Surroundings,
+    annotated,
+    others_of,
+)
 
 # Batches that are made ahead of the one that is due: as many crops, never as many pictures.
 AHEAD = 2
@@ -34,6 +40,7 @@ class _Work:
     """A batch under way: where its people's crops come to lie, and who makes them."""
 
     found: Augmented
+    others: tuple[Tensor, Tensor] | None
     crops: Tensor
     done: Sequence[Future[None]]
 
@@ -53,6 +60,10 @@ class PictureBatches(PoseBatches):
         batch_size: people in a batch.
         seed: of order and augmentation.
         colour: order of the channels, `RGB` or `BGR`.
+        mean: of each channel of 0–1 values.
+        std: of each channel of 0–1 values.
+        centre_map: whether images have a fourth channel that marks the person in the middle.
+        everyone: whether the first head's targets show everybody in the crop.
         device: where batches go, and where targets are drawn.
         threads: that decode and warp; None for as many as torch computes with.
 
@@ -72,6 +83,10 @@ class PictureBatches(PoseBatches):
         batch_size: int,
         seed: int,
         colour: str = "RGB",
+        mean: Channels = IMAGENET_MEAN,
+        std: Channels = IMAGENET_STD,
+        centre_map: bool = False,
+        everyone: bool = False,
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
@@ -79,13 +94,16 @@ class PictureBatches(PoseBatches):
         if self._threads < 1:
             raise ValueError(f"{self._threads} threads read no picture; give 1 or more")
         super().__init__(
-            _places(poses, size, device),
+            _places(poses, size, device, everyone),
             codec,
             recipe,
             heatmaps,
             batch_size=batch_size,
             seed=seed,
             colour=colour,
+            mean=mean,
+            std=std,
+            centre_map=centre_map,
         )
         self._poses = poses
         self._widths = torch.from_numpy(poses.image_sizes[poses.image_of, 0])
@@ -95,7 +113,7 @@ class PictureBatches(PoseBatches):
         self._pool: ThreadPoolExecutor | None = None
 
     def batch(self, iteration: int) -> tuple[Tensor, ...]:
-        """Images B×3×H×W, then targets B×K×h×w and weights B×K of each head, on the device.
+        """As of `PoseBatches`, on the device.
 
         Raises:
             UserError: a picture is missing or damaged.
@@ -115,8 +133,7 @@ class PictureBatches(PoseBatches):
         self._next += 1
         crops = work.crops.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
         crops = crops.flip(1) if self.colour == "BGR" else crops
-        joints, visible = work.found.joints.to(self._device), work.found.visible.to(self._device)
-        return self._finished(crops, joints, visible)
+        return self._finished(crops, work.found, work.others)
 
     def close(self) -> None:
         """Stop reading ahead and let the threads go; `batch` starts others."""
@@ -150,10 +167,10 @@ class PictureBatches(PoseBatches):
             self._pool.submit(_cut, self._poses, person, found.matrix[row : row + 1], crops[row])
             for row, person in enumerate(index.tolist())
         ]
-        return _Work(found, crops, done)
+        return _Work(found, self._others(found, index), crops, done)
 
 
-def _places(poses: PoseSet, size: Size, device: str) -> Surroundings:
+def _places(poses: PoseSet, size: Size, device: str, everyone: bool) -> Surroundings:
     """Where people and joints are in their own pictures: surroundings without any pixel.
 
     Raises:
@@ -162,14 +179,17 @@ def _places(poses: PoseSet, size: Size, device: str) -> Surroundings:
     if not len(poses):
         raise UserError(f"{poses.name} holds nobody to train on; give a set with people in it")
     centre, scale = crop_places(poses, size)
+    others, others_visible = others_of(poses) if everyone else (None, None)
     return Surroundings(
         skeleton=poses.skeleton,
         pictures=torch.empty(len(poses), 0, 0, 3, dtype=torch.uint8, device=device),
         joints=torch.from_numpy(poses.joints),
-        visible=torch.from_numpy((poses.visible > 0).astype(np.float32)),
+        visible=annotated(poses),
         centre=centre,
         scale=scale,
         size=size,
+        others=others,
+        others_visible=others_visible,
     )
 
 

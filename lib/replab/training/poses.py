@@ -46,6 +46,8 @@ class PoseTraining:
         std: of each channel of 0–1 values, in that order.
         centre_map: whether the network takes a fourth channel that marks the person in the
             middle.
+        everyone: whether the first head's targets show everybody in the crop, as those of a pose
+            machine's first stage; the others' show the person in the middle.
         weights: file of ImageNet weights whose backbone the network begins with, None from scratch
             (its head always is).
         streamed: decode each picture when its people are due (`pose_pictures`), for sets too large
@@ -67,6 +69,7 @@ class PoseTraining:
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
     centre_map: bool = False
+    everyone: bool = False
     weights: Path | None = None
     streamed: bool = False
     phases: tuple[Phase, ...] = ()
@@ -168,34 +171,26 @@ def make_batches(
 
     Raises:
         UserError: a picture is missing or damaged, or a box has no area.
-        ValueError: pictures are to be streamed in another form than ImageNet's.
     """
+    options: Any = {
+        "batch_size": int(training.recipe["batch_size"]),
+        "seed": seed,
+        "colour": training.colour,
+        "mean": training.mean,
+        "std": training.std,
+        "centre_map": training.centre_map,
+    }
+    how = (training.codec, training.augmentation, training.heatmaps())
     if training.streamed:
-        if training.centre_map or (training.mean, training.std) != (IMAGENET_MEAN, IMAGENET_STD):
-            raise ValueError("streamed pictures have three channels, in ImageNet's units")
         return PictureBatches(
-            people,
-            training.size,
-            training.codec,
-            training.augmentation,
-            training.heatmaps(),
-            batch_size=int(training.recipe["batch_size"]),
-            seed=seed,
-            colour=training.colour,
-            device=device,
+            people, training.size, *how, everyone=training.everyone, device=device, **options
         )
     surroundings = cut_out(
-        people, training.size, training.codec, margin=training.margin, device=device
-    )
-    return PoseBatches(
-        surroundings,
+        people,
+        training.size,
         training.codec,
-        training.augmentation,
-        training.heatmaps(),
-        batch_size=int(training.recipe["batch_size"]),
-        seed=seed,
-        colour=training.colour,
-        mean=training.mean,
-        std=training.std,
-        centre_map=training.centre_map,
+        margin=training.margin,
+        everyone=training.everyone,
+        device=device,
     )
+    return PoseBatches(surroundings, *how, **options)
