@@ -1,5 +1,6 @@
 """Batches straight from pictures: the same people as cut-outs give, sampled once, read ahead."""
 
+import time
 from dataclasses import replace
 
 import cv2
