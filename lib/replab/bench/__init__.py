@@ -100,6 +100,7 @@ def _seconds(step: Step) -> float:
 
 def benchmarks() -> list[Benchmark]:
     """All benchmarks."""
-    from replab.bench import cifar, coco, heatmaps, topdown
+    from replab.bench import cifar, coco, heatmaps, ranks, topdown
 
-    return [part for module in (cifar, topdown, heatmaps, coco) for part in module.benchmarks()]
+    modules = (cifar, ranks, topdown, heatmaps, coco)
+    return [part for module in modules for part in module.benchmarks()]

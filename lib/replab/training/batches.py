@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from replab.training.distributed import Ranks, current
+
 PAD = 4
 # Images turned into floats at a time: the whole of CIFAR-10 at once would take a gigabyte more.
 CHUNK = 2000
@@ -80,16 +82,28 @@ class EpochOrder:
         augment: pad by 4 px, crop at random, mirror half of the images (He et al. 2016, §4.2).
         device: where the drawn numbers are put, once an epoch; they are drawn on the CPU, so that
             they are the same everywhere.
+        ranks: the process's place among those that share the batches; None for torchrun's.
+
+    Raises:
+        UserError: batches cannot be shared out evenly among the ranks.
     """
 
     def __init__(
-        self, count: int, batch_size: int, seed: int, *, augment: bool, device: str = "cpu"
+        self,
+        count: int,
+        batch_size: int,
+        seed: int,
+        *,
+        augment: bool,
+        device: str = "cpu",
+        ranks: Ranks | None = None,
     ) -> None:
         self.count = count
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
         self.device = device
+        self._rows = (ranks or current()).rows(batch_size)
         self._epochs: dict[int, tuple[torch.Tensor, ...]] = {}
 
     def _epoch(self, epoch: int) -> tuple[torch.Tensor, ...]:
@@ -105,9 +119,18 @@ class EpochOrder:
             self._epochs[epoch] = tuple(t.to(self.device) for t in (order, shifts, mirror))
         return self._epochs[epoch]
 
+    def positions(self, iteration: int) -> range:
+        """Where this rank's rows of a batch are among all that are ever drawn, epoch by epoch."""
+        first = iteration * self.batch_size
+        return range(first + self._rows.start, first + self._rows.stop)
+
     def batch(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Indices (B), shifts (B×2, 0–8 px) and mirror flags (B) of an iteration's images."""
-        begin, end = iteration * self.batch_size, (iteration + 1) * self.batch_size
+        """Indices (B), shifts (B×2, 0–8 px) and mirror flags (B) of an iteration's images.
+
+        Of several ranks each has its own rows of the batch.
+        """
+        own = self.positions(iteration)
+        begin, end = own.start, own.stop
         parts = []
         for epoch in range(begin // self.count, (end - 1) // self.count + 1):
             first = epoch * self.count

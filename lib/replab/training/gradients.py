@@ -14,6 +14,7 @@ from torch import nn
 from replab.files import read_json, write_json
 from replab.models.pose_machine import PoseMachine
 from replab.models.precision import autocast
+from replab.training import distributed
 from replab.training.loop import Batches
 from replab.training.objectives import Objective
 from replab.training.signals import log10
@@ -109,7 +110,7 @@ def measure(
             answer = net(images)
         loss, _ = objective(answer, *targets)
         for part, gradient in zip(parts, torch.autograd.grad(loss, weights), strict=True):
-            part.append(gradient.flatten())
+            part.append(distributed.mean(gradient.flatten()))
     together = [torch.cat(part) for part in parts]
     return Spreads(
         iteration=done,

@@ -24,6 +24,7 @@ from replab.datasets.image_files import (
     scaled_size,
 )
 from replab.models.identification import IMAGENET_MEAN
+from replab.training.distributed import current
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,6 +88,7 @@ class _Batches:
     batch_size: int
     seed: int
     augmentation: Augmentation
+    rows: slice
     _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -103,7 +105,7 @@ class _Batches:
         """Crops B×3×px×px (uint8), shifts of their colours B×3 and labels B."""
         begin = iteration * self.batch_size
         crops, shifts, labels = [], [], []
-        for position in range(begin, begin + self.batch_size):
+        for position in range(begin + self.rows.start, begin + self.rows.stop):
             epoch, place = divmod(position, len(self.images))
             index = int(self.order(epoch)[place])
             random = np.random.default_rng(np.random.SeedSequence((self.seed, epoch, index)))
@@ -137,6 +139,7 @@ class FolderBatches:
 
     Raises:
         ValueError: there are no images.
+        UserError: there are several ranks, and batches cannot be shared out evenly among them.
     """
 
     def __init__(
@@ -152,7 +155,8 @@ class FolderBatches:
     ) -> None:
         if not len(images):
             raise ValueError("there are no images to train on")
-        self._prepare = _Batches(images, batch_size, seed, augmentation)
+        rows = current().rows(batch_size)
+        self._prepare = _Batches(images, batch_size, seed, augmentation, rows)
         self._mean = torch.tensor(mean, dtype=torch.float32, device=device)
         self._device = device
         self._workers = workers
@@ -161,6 +165,8 @@ class FolderBatches:
 
     def batch(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images B×3×px×px (float32, 0–1 values less the mean) and labels B, on the device.
+
+        Of several ranks each has its own rows of the batch.
 
         Raises:
             UserError: an image cannot be read.

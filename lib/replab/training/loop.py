@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from replab.errors import UserError
 from replab.files import canonical_json
 from replab.models.learning_rates import parameter_groups
-from replab.training import checkpoints, schedules
+from replab.training import checkpoints, distributed, schedules
 from replab.training.history import Diverged, History, WarmUp
 from replab.training.objectives import Objective, classification
+from replab.training.sharing import shared
 from replab.training.step import make_step
 
 __all__ = ["Batches", "Diverged", "History", "Trained", "train"]
@@ -32,7 +35,7 @@ READ_EVERY_ELSEWHERE = WarmUp.WINDOW
 
 
 class Batches(Protocol):
-    """Where a training gets its batches."""
+    """Where a training gets its batches: whole ones, or its own rows of them (`distributed`)."""
 
     def batch(self, iteration: int) -> tuple[torch.Tensor, ...]:
         """Images B×C×H×W of an iteration and their targets, on the device, the same at each call.
@@ -76,6 +79,10 @@ def train(
     With the same seed, machine, thread count and versions, a training on a CPU that was killed and
     resumed ends in the same bits as an undisturbed one.
 
+    Under torchrun the ranks share each batch, and one of them does what is done once: see
+    `distributed`. Numbers then differ by rounding from one process's, but for what is dropped
+    (each rank draws its own) and for shares of joints, whose mean is taken over the ranks.
+
     Args:
         recipe: `iterations`, `batch_size`, `lr`, `schedule` (see `schedules.from_recipe`);
             `optimiser`: `sgd` (the default: momentum and weight decay on every parameter, He et
@@ -87,16 +94,22 @@ def train(
         objective: what is minimised; see `training.objectives`.
         checkpoint: where to keep the state every 20 s, or less often where saving takes long; it
             is resumed from if it is there and of this training (recipe, seed, precision,
-            network), else the training begins anew.
+            network), else the training begins anew. The first rank's file counts.
         evaluate: called with the network every `evaluate_every` iterations and at the end; its
-            numbers are kept in the history and decide nothing.
-        after_step: called with the iteration and the network after each step.
+            numbers are kept in the history and decide nothing. Of several ranks the first is
+            asked.
+        after_step: called with the iteration and the network after each step, by every rank.
         compiled: compile the network first; see `training.step`.
 
     Raises:
         Diverged: the loss is NaN or infinite.
-        UserError: a checkpoint cannot be written, or is of another version of replab.
+        UserError: a checkpoint cannot be written, or is of another version of replab; or there
+            are several ranks and the batch cannot be shared out among them, or the network is to
+            be compiled.
     """
+    ranks, device = distributed.current(), distributed.begin_training(device)
+    if compiled and not ranks.alone:
+        raise UserError("several processes train networks that are not compiled: no --compile")
     iterations, batch_size = int(recipe["iterations"]), int(recipe["batch_size"])
     history = History()
     schedule = schedules.from_recipe(dict(recipe), history)
@@ -105,9 +118,6 @@ def train(
     # A checkpoint of another recipe would mix two trainings in one record.
     about = canonical_json({"recipe": dict(recipe), "seed": seed, "precision": precision})
     first = _resume(checkpoint, about, device, model, optimiser, history) if checkpoint else 0
-    step = make_step(
-        *(model, optimiser, objective), device=device, precision=precision, compiled=compiled
-    )
     every = int(recipe.get("evaluate_every") or 0) if evaluate else 0
     read_every = READ_EVERY.get(device.split(":")[0], READ_EVERY_ELSEWHERE)
     unread: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -115,42 +125,62 @@ def train(
     model.train()
     began = saved = time.monotonic()
     aside, pause = 0.0, CHECKPOINT_EVERY_S
-    for done in range(first + 1, iterations + 1):
-        rate = warm_up.rate(schedule(done - 1))
-        for group in optimiser.param_groups:
-            group["lr"] = rate * group.get("lr_multiplier", 1.0)
-        if drops:
-            torch.manual_seed(_seed_of(seed, done))
-        unread.append(step(*batches.batch(done - 1)))
-        if after_step is not None:
-            after_step(done - 1, model)
-        last = done == iterations
-        due = checkpoint is not None and time.monotonic() - saved > pause
-        testing = evaluate is not None and (last or (every > 0 and done % every == 0))
-        if last or due or testing or done % read_every == 0:
-            _read(unread, history, rate, precision)
-            progress(done / iterations, f"iteration {done}, loss {history.loss[-1]:.3g}")
-        if testing and evaluate is not None:
-            paused = time.monotonic()
-            history.tests.append((done, float(evaluate(model))))
-            model.train()
-            aside += time.monotonic() - paused
-        if checkpoint and (due or last):
-            paused = time.monotonic()
-            _save(checkpoint, about, done, model, optimiser, history)
-            saved = time.monotonic()
-            affordable = min(
-                (saved - paused) / CHECKPOINT_SHARE, CHECKPOINT_APART * CHECKPOINT_EVERY_S
-            )
-            pause = max(CHECKPOINT_EVERY_S, affordable)
+    with shared(model, batch_size, device) as sharing:
+        step = make_step(
+            *(sharing.network, optimiser, objective),
+            device=device,
+            precision=precision,
+            compiled=compiled,
+        )
+        for done in range(first + 1, iterations + 1):
+            rate = warm_up.rate(schedule(done - 1))
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group.get("lr_multiplier", 1.0)
+            if drops:
+                torch.manual_seed(_seed_of(seed, done, ranks.rank))
+            unread.append(step(*sharing.own(batches.batch(done - 1))))
+            if after_step is not None:
+                after_step(done - 1, model)
+            last = done == iterations
+            reading = done % read_every == 0
+            due = checkpoint is not None and time.monotonic() - saved > pause
+            # All ranks have to read at the same iterations, and their clocks differ.
+            due = due and (ranks.alone or reading)
+            testing = evaluate is not None and (last or (every > 0 and done % every == 0))
+            if last or due or testing or reading:
+                _read(unread, history, rate, precision)
+                progress(done / iterations, f"iteration {done}, loss {history.loss[-1]:.3g}")
+            if testing and evaluate is not None:
+                paused = time.monotonic()
+                with sharing.apart():
+                    value = distributed.from_first(partial(_asked, evaluate, model))
+                history.tests.append((done, value))
+                model.train()
+                aside += time.monotonic() - paused
+            if checkpoint and (due or last) and ranks.first:
+                paused = time.monotonic()
+                _save(checkpoint, about, done, model, optimiser, history)
+                saved = time.monotonic()
+                affordable = min(
+                    (saved - paused) / CHECKPOINT_SHARE, CHECKPOINT_APART * CHECKPOINT_EVERY_S
+                )
+                pause = max(CHECKPOINT_EVERY_S, affordable)
     seconds = time.monotonic() - began - aside
     images = (iterations - first) * batch_size
     return Trained(history, images / seconds if images > 0 else 0.0, step.engine)
 
 
-def _seed_of(seed: int, iteration: int) -> int:
-    """A seed for what an iteration drops, so that a resumed training drops the same."""
-    return int(np.random.SeedSequence((seed, iteration)).generate_state(1, np.uint64)[0] >> 1)
+def _asked(evaluate: Callable[[nn.Module], float], model: nn.Module) -> float:
+    return float(evaluate(model))
+
+
+def _seed_of(seed: int, iteration: int, rank: int) -> int:
+    """A seed for what an iteration drops, so that a resumed training drops the same.
+
+    Each rank drops elsewhere; the first as one process alone.
+    """
+    words = (seed, iteration, rank) if rank else (seed, iteration)
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _optimiser(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -173,12 +203,13 @@ def _optimiser(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.Optim
 def _read(
     unread: list[tuple[torch.Tensor, torch.Tensor]], history: History, rate: float, precision: str
 ) -> None:
-    """Bring losses and errors from the device into the history.
+    """Bring losses and errors from the device into the history, the means over the ranks.
 
     Raises:
         Diverged: a loss is not finite.
     """
-    for loss, wrong in torch.stack([torch.stack(pair) for pair in unread]).tolist():
+    numbers = torch.stack([torch.stack(pair) for pair in unread])
+    for loss, wrong in distributed.mean(numbers).tolist():
         if not math.isfinite(loss):
             raise Diverged(
                 f"the loss is {loss} at iteration {len(history.loss)} (learning rate "
@@ -218,17 +249,26 @@ def _resume(
     history: History,
 ) -> int:
     """Restore a training from its checkpoint; the iteration to go on with, 0 without one."""
-    state = checkpoints.load(path, device)
+    place = device if distributed.current().alone else "cpu"
+    state = distributed.from_first(partial(_stored, path, about, place, model))
     if state is None:
-        return 0
-    if state.get("about") != about or _shapes(state["model"]) != _shapes(model.state_dict()):
-        print(f"checkpoint {path} is of another training; starting anew", file=sys.stderr)
         return 0
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     history.loss[:], history.error[:] = state["loss"], state["error"]
     history.tests[:] = [(int(done), value) for done, value in state["tests"]]
     return int(state["iteration"])
+
+
+def _stored(path: Path, about: str, device: str, model: nn.Module) -> dict[str, Any] | None:
+    """A checkpoint, if there is one, of this training."""
+    state = checkpoints.load(path, device)
+    if state is None:
+        return None
+    if state.get("about") != about or _shapes(state["model"]) != _shapes(model.state_dict()):
+        print(f"checkpoint {path} is of another training; starting anew", file=sys.stderr)
+        return None
+    return state
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:

@@ -172,7 +172,7 @@ class PoseBatches:
     def batch(self, iteration: int) -> tuple[Tensor, ...]:
         """Images B×3×H×W, or 4 with a centre map, then targets and weights of each head.
 
-        Targets are B×K×h×w, weights B×K.
+        Targets are B×K×h×w, weights B×K. Of several ranks each has its own rows of the batch.
         """
         people, size = self.people, self.people.size
         index = self._order.batch(iteration)[0]
@@ -231,8 +231,8 @@ class PoseBatches:
     def _drawn(self, iteration: int, index: Tensor) -> augmentation.Draws:
         """The draws of a batch's people, each in its own epoch."""
         count = len(self.people)
-        position = iteration * self.batch_size + torch.arange(self.batch_size)
-        epochs = position // count
+        own = self._order.positions(iteration)
+        epochs = torch.arange(own.start, own.stop) // count
         first, last = int(epochs[0]), int(epochs[-1])
         self._draws = {k: v for k, v in self._draws.items() if k >= first}
         parts = []

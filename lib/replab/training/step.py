@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from replab.models.precision import autocast
 from replab.training.objectives import Objective
@@ -144,8 +145,13 @@ def make_step(
     precision: str,
     compiled: bool,
 ) -> Step:
-    """The fastest step for a device: a CUDA graph on an NVIDIA GPU, the plain one elsewhere."""
+    """The fastest step for a device: a CUDA graph on an NVIDIA GPU, the plain one elsewhere.
+
+    Also where several ranks share the batches, it is the plain one: what they exchange is started
+    from outside the graph.
+    """
     step = EagerStep(
         *(model, optimiser, objective), device=device, precision=precision, compiled=compiled
     )
-    return GraphStep(step) if device.startswith("cuda") else step
+    recorded = device.startswith("cuda") and not isinstance(model, DistributedDataParallel)
+    return GraphStep(step) if recorded else step
