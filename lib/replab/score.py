@@ -4,10 +4,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replab.cli import emit
 from replab.errors import UserError
+
+if TYPE_CHECKING:
+    from replab.models.own_weights import OwnWeights
 
 
 def cifar10(options: Namespace) -> None:
@@ -25,6 +28,68 @@ def cifar10(options: Namespace) -> None:
     )
     line = f"{found.model}: error {found.error:.2f} % of {found.n} test images"
     emit(found.as_dict(), options.json, line)
+
+
+def weights(options: Namespace) -> None:
+    """`score weights`: weights of our own by what their file says, beside their record's score."""
+    from replab.models.own_weights import read_description
+    from replab.runs.executors import resolve_device
+
+    about = read_description(options.file)
+    device = resolve_device(options.device)
+    with _Bar(options.json) as progress:
+        compute = _joint_scores if about.finds_joints else _class_scores
+        found, count = compute(options.file, about, device, progress)
+    recorded = {name: about.scores.get(name) for name in found}
+    shown = {
+        "model": about.model,
+        "run": about.run,
+        "trained_on": about.data,
+        "test_data": about.test_data,
+        "n": count,
+        "precision": about.precision,
+        "scores": found,
+        "recorded": recorded,
+    }
+    lines = [f"{about.model}, trained by run {about.run} on {about.data.get('name')}"]
+    for name, value in found.items():
+        same = "as its record says" if value == recorded[name] else f"record: {recorded[name]}"
+        lines.append(f"{name} on {count} of {about.test_data}: {value:.10g} % ({same})")
+    emit(shown, options.json, "\n".join(lines))
+
+
+Progress = Callable[[float, str], None]
+
+
+def _class_scores(
+    file: Path, about: "OwnWeights", device: str, progress: Progress
+) -> tuple[dict[str, float], int]:
+    from replab import datasets
+    from replab.metrics.cifar import score_checkpoint
+
+    images = datasets.open_set(about.test_data)
+    where: Any = {"device": device, "progress": progress}
+    found = score_checkpoint(file, images.test_images, images.test_labels, **where)
+    return {"test_error": found.error}, found.n
+
+
+def _joint_scores(
+    file: Path, about: "OwnWeights", device: str, progress: Progress
+) -> tuple[dict[str, float], int]:
+    """The score that stands for a set's others, by the codec of the file and the mirror image."""
+    from replab import datasets
+    from replab.keypoints.codecs import codec
+    from replab.topdown.network import open_network
+    from replab.topdown.predict import Reading
+    from replab.topdown.scores import measure_of, score
+
+    place = "cuda:0" if device == "cuda" else device
+    network = open_network(file, precision=about.precision, device=place)
+    people = datasets.open_poses(about.test_data)
+    own = Reading(codec(about.codec, sigma=about.sigma), head=about.head)
+    found = score(network, people, {"": own}, progress=progress)
+    measure = measure_of(people)
+    return {measure: found.metrics[measure]}, int(found.people.sum())
 
 
 def coco(options: Namespace) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
+    from replab.models.own_weights import OwnWeights
     from replab.training.batches import DeviceBatches, DeviceImages
 
 DEPTHS = (20, 32, 44, 56, 110)
@@ -29,16 +31,46 @@ class Prepared:
     test: "DeviceImages"
     recipe: Mapping[str, Any]
     precision: str
+    mean: "torch.Tensor"
+    classes: tuple[str, ...]
 
     def test_error(self, images: int | None) -> float:
         """Test error of the net as it is, percent, on the first test images or on all."""
+        from replab.metrics.cifar import OWN_BATCH
         from replab.metrics.classification import predict, top_k_error
 
         part = slice(0, images)
         logits = predict(
-            self.model, self.test.images[part], batch_size=1000, precision=self.precision
+            self.model,
+            self.test.images[part],
+            batch_size=OWN_BATCH,
+            precision=self.precision,
         )
         return top_k_error(logits, self.test.labels[part])
+
+    def weights(self, data: str, test_error: float) -> "tuple[nn.Module, OwnWeights]":
+        """The net as it is, and what a file of it is to say.
+
+        Args:
+            data: name of the set that it was trained on and scored on.
+            test_error: percent, of all test images.
+        """
+        from replab.models.own_weights import OwnWeights, shortest
+
+        _, _, height, width = self.mean.shape
+        about = OwnWeights(
+            model=self.name,
+            options={},
+            size=(width, height),
+            colour="RGB",
+            mean=shortest(self.mean[0].cpu().numpy()),
+            std=(1.0, 1.0, 1.0),
+            classes=self.classes,
+            precision=self.precision,
+            test_data=data,
+            scores={"test_error": test_error},
+        )
+        return self.model, about
 
 
 def prepare(context: RunContext) -> Prepared:
@@ -69,6 +101,8 @@ def prepare(context: RunContext) -> Prepared:
         test,
         {**recipe, "warm_up_rate": recipe["warm_up_rate"] if warm else None},
         str(context.variant.get("precision", context.precision)),
+        mean,
+        images.classes,
     )
 
 
@@ -111,6 +145,7 @@ def train(context: RunContext) -> RunResult:
         iterations=len(trained.history.loss),
         throughput=trained.throughput or None,
         engine=trained.engine,
+        weights=lambda: ready.weights(context.data, metrics["test_error"]),
     )
 
 
@@ -243,6 +278,7 @@ SHORTENED = Experiment(
             data=("cifar10",),
             split="50,000 training and 10,000 test images",
             precision="native",
+            keeps_weights=True,
         ),
     },
     needs={"standin": "CIFAR-10 (170 MB) and about an hour on two cores (`--compile`)"},
@@ -264,6 +300,7 @@ CIFAR = Experiment(
             data=("cifar10",),
             split="50,000 training and 10,000 test images",
             precision="fp32",
+            keeps_weights=True,
         ),
     },
     needs={
@@ -284,6 +321,7 @@ GHOST = Experiment(
         "paper": replace(
             CIFAR.plans["paper"],
             variants=tuple({"net": "resnet", "depth": d, "ghost_batch": 64} for d in (20, 56)),
+            keeps_weights=False,
         ),
     },
     needs={"paper": "CIFAR-10 and a GPU-day: five seeds of two nets, 64,000 iterations each"},

@@ -16,7 +16,7 @@ from replab.errors import MissingData, UserError
 from replab.files import sha256_file
 from replab.metrics.cifar import prepare, score_checkpoint
 from replab.models.identification import RGB_IMAGENET
-from replab.models.loading import save
+from replab.models.saving import save
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

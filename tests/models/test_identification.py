@@ -9,7 +9,8 @@ import torch
 from replab.errors import UserError
 from replab.models import create, load
 from replab.models.identification import BGR_IMAGENET, RGB_IMAGENET, identify, infer
-from replab.models.loading import Checkpoint, read_checkpoint, save
+from replab.models.loading import Checkpoint, read_checkpoint
+from replab.models.saving import save
 
 SMALL_CPM = {"head_width": 32, "head_kernel": 3, "image_kernel": 1, "stage_width": 24}
 SMALL = {"stem": 16, "bottlenecks": 1, "modules": (1, 2, 1), "blocks": 1}

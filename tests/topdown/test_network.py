@@ -10,7 +10,7 @@ from replab.keypoints.flips import flip_average
 from replab.keypoints.skeletons import COCO
 from replab.models import create, load
 from replab.models.identification import BGR_IMAGENET, RGB_IMAGENET
-from replab.models.loading import save
+from replab.models.saving import save
 from replab.topdown.network import PoseNetwork, Preprocessing, open_network
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -85,6 +85,32 @@ def test_our_own_weights_bring_their_size(tmp_path):
 
 def test_the_size_asked_for_wins(small_hrnet):
     assert open_network(small_hrnet, size=(288, 384)).size == (288, 384)
+
+
+def test_a_pose_machine_answers_by_its_last_stage(tmp_path):
+    options = {
+        "num_joints": 14,
+        "stages": 3,
+        "tower": [4, 4, 4],
+        "image_width": 4,
+        "head_width": 4,
+        "stage_width": 4,
+        "background": False,
+    }
+    path = tmp_path / "machine.safetensors"
+    save(
+        *(create("cpm", **options), path),
+        model="cpm",
+        options=options,
+        preprocessing=dict(RGB_IMAGENET) | {"size": [64, 64]},
+        record=None,
+    )
+    network = open_network(path)
+    crops = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    stages = [straight for straight, _ in network.answers(crops, mirrored=False)]
+    assert (network.head, len(stages)) == (2, 3)
+    assert torch.equal(network.heatmaps(crops, None), stages[2])
+    assert not torch.equal(stages[2], stages[0])
 
 
 class TestMistakes:

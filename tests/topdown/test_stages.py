@@ -12,7 +12,7 @@ from replab.keypoints.label_sets import CENTRE_SIGMA, centre_map
 from replab.keypoints.skeletons import COCO, LSP
 from replab.models.cpm_context import without_others
 from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
-from replab.models.loading import save
+from replab.models.saving import save
 from replab.topdown import beliefs
 from replab.topdown.network import PoseNetwork, Preprocessing, open_network, with_centre_map
 from replab.topdown.predict import Reading, predict_each

@@ -11,12 +11,14 @@ import torch
 from replab import models
 from replab.errors import UserError
 from replab.metrics.classification import predict, top_k_error
-from replab.models import identification
+from replab.models import identification, own_weights
 from replab.models.folding import fold_batch_norm
 from replab.models.identification import Identity
 from replab.models.loading import Checkpoint, read_checkpoint
 
 BATCH = 250
+# Images at once where a training scores its own net: with as many, its weights score the same.
+OWN_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ def score_checkpoint(
 ) -> Score:
     """Test error of a checkpoint: one view of every image, float32, batch norm folded.
 
+    Our own weights (`models.own_weights`) are scored as their training was, so that the error is
+    the record's to the last digit: in the precision that they name, nothing folded.
+
     Args:
         images: N×32×32×3, uint8, RGB.
         labels: N.
@@ -108,21 +113,43 @@ def score_checkpoint(
     """
     checkpoint = read_checkpoint(path)
     found = identify(checkpoint, path)
+    own = own_weights.is_own(checkpoint.metadata)
+    precision = "fp32"
+    if own:
+        about = own_weights.describe(checkpoint.metadata, path)
+        _require_size(about.size, images, path)
+        precision = about.precision
     try:
         model = models.create(found.model, **found.options)
         prepared = prepare(images, found.preprocessing)
     except UserError as error:
         raise UserError(f"{path}: its metadata are at fault: {error}; save it anew") from error
     models.load(model, checkpoint)
-    folded = fold_batch_norm(model).to(device).to(memory_format=torch.channels_last)
-    logits = predict(folded, prepared.to(device), batch_size=BATCH, progress=progress)
+    ready = model if own else fold_batch_norm(model)
+    ready = ready.to(device).to(memory_format=torch.channels_last)
+    logits = predict(
+        ready,
+        (prepared.contiguous() if own else prepared).to(device),
+        batch_size=OWN_BATCH if own else BATCH,
+        precision=precision,
+        progress=progress,
+    )
     truth = torch.from_numpy(np.asarray(labels).astype(np.int64))
     try:
         wrong = top_k_error(logits.cpu(), truth)
     except ValueError as reason:
         raise UserError(f"{path}: its network cannot be scored: {reason}; train anew") from reason
     shown = found.model if not found.options else f"{found.model} ({_words(found.options)})"
-    return Score(round(wrong, 10), len(labels), shown, dict(found.preprocessing))
+    return Score(wrong, len(labels), shown, dict(found.preprocessing))
+
+
+def _require_size(size: tuple[int, int], images: np.ndarray, path: Path) -> None:
+    width, height = size
+    if images.shape[1:3] != (height, width):
+        raise UserError(
+            f"{path} is of a net for images of {height}×{width} px, those to score have "
+            f"{images.shape[1]}×{images.shape[2]} px; give weights of such a net"
+        )
 
 
 def _words(options: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Weights from files, strictly, and weights of our own to files."""
+"""Weights from files, strictly."""
 
 import json
 import re
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from replab.errors import UserError
-from replab.files import write_bytes
+from replab.files import sha256_bytes
 from replab.models.cpm_weights import released_names
+from replab.models.saving import tensor_bytes
 
 # More names than this of a kind are listed by the part of the network that they belong to.
 _LISTED = 8
@@ -52,18 +53,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         UserError: the file is missing, empty, damaged, holds code or holds no tensors.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"no weights at {path}; check the path or fetch the file")
-    if not path.is_file():
-        raise UserError(f"{path} is no file; name the weights file itself")
-    try:
-        with path.open("rb") as stream:
-            empty = not stream.read(1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
-    if empty:
-        raise UserError(f"{path} is empty; fetch or write it again")
+    path = _readable(path)
     if path.suffix == ".safetensors":
         tensors, metadata = _read_safetensors(path)
     else:
@@ -79,22 +69,70 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(tensors, metadata, path)
 
 
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Plain values that stand beside the tensors of a file, as of `Checkpoint.metadata`.
+
+    Raises:
+        UserError: as `read_checkpoint`; the tensors of a .safetensors file are not looked at.
+    """
+    path = _readable(path)
+    if path.suffix != ".safetensors":
+        return read_checkpoint(path).metadata
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return _plain_values(file.metadata())
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _readable(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"no weights at {path}; check the path or fetch the file")
+    if not path.is_file():
+        raise UserError(f"{path} is no file; name the weights file itself")
+    try:
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
+    if empty:
+        raise UserError(f"{path} is empty; fetch or write it again")
+    return path
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            texts = file.metadata() or {}
+            metadata = _plain_values(file.metadata())
+        # Only files of our own carry it; the format itself does not notice a changed number.
+        sound = "tensors_sha256" not in metadata or (
+            metadata["tensors_sha256"] == sha256_bytes(tensor_bytes(path.read_bytes()))
+        )
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
+    if not sound:
+        raise UserError(
+            f"{path} is damaged: its numbers are not those that were written; fetch or write it "
+            "again"
+        )
+    return tensors, metadata
+
+
+def _plain_values(texts: Mapping[str, str] | None) -> dict[str, Any]:
+    """Metadata of a .safetensors file, whose values are texts."""
     metadata: dict[str, Any] = {}
-    for key, text in texts.items():
+    for key, text in (texts or {}).items():
         try:
             metadata[key] = json.loads(text)
         except ValueError:  # other people's metadata need not be JSON
             metadata[key] = text
-    return tensors, metadata
+    return metadata
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -313,50 +351,3 @@ def _named(given: Mapping[str, Tensor]) -> str:
     except UserError:  # weights of somebody else's network: there is nothing to add
         return ""
     return f" ({name}, by its tensors)"
-
-
-def save(
-    model_or_state: nn.Module | Mapping[str, Tensor],
-    path: str | Path,
-    *,
-    model: str,
-    options: Mapping[str, Any],
-    preprocessing: Mapping[str, Any],
-    record: str | None,
-) -> None:
-    """Write weights and their origin to a .safetensors file, atomically.
-
-    Equal input gives equal bytes.
-
-    Args:
-        model: the name for `replab.models.create`.
-        options: its options.
-        preprocessing: what the net expects of an image: colour order, normalisation.
-        record: id of the run that made the weights.
-
-    Raises:
-        UserError: the name does not end in .safetensors, or the file cannot be written.
-    """
-    from safetensors.torch import save as to_bytes
-
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise UserError(f"cannot save weights as {path}; choose a name that ends in .safetensors")
-    state = (
-        model_or_state.state_dict() if isinstance(model_or_state, nn.Module) else model_or_state
-    )
-    about = {"model": model, "options": options, "preprocessing": preprocessing, "record": record}
-    texts = {key: json.dumps(value, sort_keys=True) for key, value in about.items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    write_bytes(path, _ordered(to_bytes(tensors, metadata=texts)))
-
-
-def _ordered(data: bytes) -> bytes:
-    """The same file with its metadata sorted: the library writes them in any order."""
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    # The format pads its header with spaces so that the tensors start at a multiple of eight.
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data[start:]

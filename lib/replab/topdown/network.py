@@ -97,6 +97,7 @@ class PoseNetwork:
         precision: `fp32`, the reference, or `bf16`: all but the last layer, whose differences
             between neighbouring pixels decide about quarters of a pixel.
         device: a torch device.
+        head: number of the head that counts: a pose machine's last, else the first.
         weights: first 16 digits of the SHA-256 of the file of weights, or empty.
         warnings: what a reader of the results should know about how it was made ready.
     """
@@ -125,6 +126,8 @@ class PoseNetwork:
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         machine = _pose_machine(net)
         self._marked = machine is not None and machine[1].centre_map
+        # A pose machine's last stage is the one that it is known for.
+        self.head = net.stages - 1 if isinstance(net, PoseMachine) else 0
         self._net = self._ready(net)
 
     def _ready(self, net: nn.Module) -> nn.Module:
@@ -146,7 +149,7 @@ class PoseNetwork:
         return len(self.skeleton)
 
     def heatmaps(self, crops: Tensor, shift: int | None = 1) -> Tensor:
-        """Heatmaps N×K×h×w of the first head, float32, on the device.
+        """Heatmaps N×K×h×w of the head that counts, float32, on the device.
 
         Args:
             crops: N×H×W×3, uint8, RGB.
@@ -156,7 +159,7 @@ class PoseNetwork:
         Raises:
             UserError: the crops are not of the network's size.
         """
-        straight, mirrored = self.answers(crops, mirrored=shift is not None)[0]
+        straight, mirrored = self.answers(crops, mirrored=shift is not None)[self.head]
         if mirrored is None or shift is None:
             return straight
         return flip_average(straight, mirrored, self.skeleton.mirror, shift=shift)

@@ -68,7 +68,7 @@ def predict(
     warping: Warp | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> Predictions:
-    """The joints of all people of a set.
+    """The joints of all people of a set, by the network's own choice of its heads.
 
     Args:
         codec: how crops are cut and heatmaps read, and how far the mirror image's are shifted.
@@ -82,7 +82,7 @@ def predict(
             or damaged; the network gives no finite numbers.
     """
     options: Any = {"batch": batch, "warping": warping, "progress": progress}
-    return predict_each(network, poses, {"": Reading(codec, flip)}, **options)[""]
+    return predict_each(network, poses, {"": Reading(codec, flip, network.head)}, **options)[""]
 
 
 def predict_each(
