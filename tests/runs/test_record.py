@@ -242,7 +242,8 @@ def test_no_path_of_this_machine(tiny, monkeypatch):
 def test_provenance(tiny):
     watch = provenance.Stopwatch(already_s=100)
     found = provenance.as_dict(watch.provenance(device="cpu", throughput=3.14159))
-    assert set(found) == {*ORIGIN, "engine"}
+    assert set(found) == {*ORIGIN, "engine", "ranks"}
+    assert found["ranks"] == 1
     assert found["versions"]["python"] == platform.python_version()
     assert found["versions"]["replab"] == __version__
     assert "torch" in found["versions"]

@@ -6,8 +6,17 @@ from dataclasses import dataclass, field, replace
 
 from replab.errors import MissingData, UserError
 from replab.runs import cost, executors
-from replab.runs.experiment import Experiment, Plan, Replication, Variant
-from replab.runs.identity import RunSpec, format_variant, plan_runs
+from replab.runs.clusters import Cluster
+from replab.runs.experiment import (
+    Experiment,
+    Plan,
+    Replication,
+    Variant,
+    load_replication,
+    require_experiment,
+    require_profile,
+)
+from replab.runs.identity import RunSpec, device_class, format_variant, parse_variant, plan_runs
 from replab.runs.record import Record
 from replab.runs.store import Store
 
@@ -51,6 +60,7 @@ def plan(
     seeds: tuple[int, ...] | None = None,
     wanted: Wanted = lambda experiment, variant: True,
     may_fetch: bool = True,
+    native_precision: str | None = None,
 ) -> Campaign:
     """Find out which runs a profile needs and which of them this machine can do.
 
@@ -59,6 +69,7 @@ def plan(
         seeds: in place of the plans' own.
         wanted: leaves out what was not asked for.
         may_fetch: whether missing data may be downloaded now.
+        native_precision: what `native` means where the runs are done, if not here.
     """
     campaign = Campaign(replication, profile, device)
     here = _Availability(may_fetch)
@@ -74,6 +85,8 @@ def plan(
         specs = plan_runs(
             replication.paper, experiment, profile, data=data, device=device, seeds=seeds
         )
+        if native_precision and asked.precision == "native":
+            specs = [replace(spec, precision=native_precision) for spec in specs]
         for spec in specs:
             if not wanted(experiment, spec.variant):
                 continue
@@ -84,6 +97,47 @@ def plan(
             else:
                 campaign.specs.append(spec)
     return campaign
+
+
+def plan_one(
+    paper: str, name: str, words: Sequence[str], *, profile: str, seed: int, device: str
+) -> RunSpec:
+    """The one run that is asked for; what the user should know about it is printed.
+
+    Args:
+        paper: whose.
+        name: of the experiment.
+        words: `key=value` of the variant, several in a word parted by commas.
+        profile: quick, standin or paper.
+        seed: in place of the plan's own.
+        device: already resolved.
+
+    Raises:
+        UserError: there is no such run, or it cannot be done here.
+    """
+    require_profile(profile)
+    replication = load_replication(paper)
+    experiment = require_experiment(replication, name)
+    if profile not in experiment.plans:
+        raise UserError(
+            f"experiment {experiment.name} is not part of profile {profile}; "
+            f"it is in: {', '.join(experiment.plans)}"
+        )
+    each = [word for given in words for word in given.split(",")]
+    variant = parse_variant(each, experiment, experiment.plans[profile])
+    planned = plan(
+        replication,
+        profile,
+        device=device_class(device),
+        seeds=(seed,),
+        wanted=lambda e, v: e is experiment and v == variant,
+    )
+    for notice in planned.notices:
+        print(f"note: {notice}", file=sys.stderr)
+    if not planned.specs:
+        raise UserError("; ".join(planned.skipped.values()))
+    (spec,) = planned.specs
+    return spec
 
 
 class _Availability:
@@ -155,16 +209,37 @@ def find(campaign: Campaign, store: Store) -> tuple[list[Record], list[RunSpec]]
 
 
 def carry_out(
-    campaign: Campaign, store: Store, *, workers: int | None = None, compiled: bool = False
+    campaign: Campaign,
+    store: Store,
+    *,
+    workers: int | None = None,
+    compiled: bool = False,
+    cluster: Cluster | None = None,
+    ranks: int = 1,
 ) -> tuple[list[Record], list[Exception]]:
-    """Do the runs that have no record yet.
+    """Do the runs that have no record yet, here or on a cluster.
+
+    Args:
+        ranks: processes that share each training's batches; with more than one, the runs are done
+            here, one after the other.
 
     Returns:
         All records of the campaign, and the errors of the runs that failed.
     """
     found, missing = find(campaign, store)
     errors: list[Exception] = []
-    if missing:
+    if missing and cluster is not None:
+        errors += cluster.carry_out(
+            *(missing, store),
+            device=campaign.device,
+            reused=len(found),
+            costs=campaign.costs(missing),
+            per_gpu=campaign.per_gpu(),
+            workers=workers,
+            compiled=compiled,
+        )
+        found, _ = find(campaign, store)
+    elif missing:
         # Threads move the last bits of a training. Laid out for the whole campaign, a run gets
         # as many after an interruption as before.
         placement = executors.place(
@@ -174,12 +249,15 @@ def carry_out(
             per_gpu=campaign.per_gpu(),
             compiled=compiled,
         )
+        if ranks != 1:
+            placement = executors.place_ranks(campaign.device, ranks, compiled=compiled)
         placement = replace(placement, devices=placement.devices[: len(missing)])
         reused = f", {len(found)} found in the store" if found else ""
         runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
         print(f"{runs} to do{reused}; {placement.text}", file=sys.stderr)
-        # In profile quick a probe would take a good part of what it measures.
-        if campaign.profile != "quick":
+        # In profile quick a probe would take a good part of what it measures; and a probe of one
+        # process says little of several.
+        if campaign.profile != "quick" and ranks == 1:
             expected = cost.estimate(campaign.replication, missing, placement, store)
             if expected is not None:
                 print(expected.text, file=sys.stderr, flush=True)

@@ -1,14 +1,16 @@
 """Doing one run: from its spec to its record in the store."""
 
+import contextlib
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, write_json, write_text
+from replab.runs import kept_weights
 from replab.runs import record as records
 from replab.runs.experiment import RunContext, load_replication, require_experiment
 from replab.runs.identity import RunSpec
@@ -16,6 +18,7 @@ from replab.runs.progress import ProgressFile, progress_path
 from replab.runs.provenance import Stopwatch, as_dict
 from replab.runs.record import Record
 from replab.runs.store import Store
+from replab.training import distributed
 
 
 class RunFailed(CheckFailed):
@@ -23,7 +26,12 @@ class RunFailed(CheckFailed):
 
 
 def execute(
-    spec: RunSpec, store_folder: str, device: str, threads: int, compiled: bool = False
+    spec: RunSpec,
+    store_folder: str,
+    device: str,
+    threads: int,
+    compiled: bool = False,
+    keep_weights: bool = False,
 ) -> str:
     """Do one run unless its record is there, and write the record.
 
@@ -32,6 +40,8 @@ def execute(
     Args:
         device: the torch device to use, such as `cpu` or `cuda:0`.
         compiled: whether trainings compile their network first.
+        keep_weights: keep the trained network's weights whatever the plan says; a run that was
+            done without is done again, and its new record takes the old one's place.
 
     Returns:
         The run's id.
@@ -43,8 +53,11 @@ def execute(
     store = Store(Path(store_folder))
     with store.claim(spec):
         try:
-            if store.find(spec) is None:
-                store.put(_compute(spec, store, device, threads, compiled))
+            found = store.find(spec)
+            if found is None or (keep_weights and not kept_weights.has(store, found)):
+                done = _compute(spec, store, device, threads, compiled, keep_weights)
+                kept_weights.note_change(found, done)
+                store.put(done, anew=found is not None)
             # Also after a kill between the two: a run with a record needs no checkpoint.
             store.discard_workspace(spec)
         finally:
@@ -52,7 +65,9 @@ def execute(
     return spec.id
 
 
-def _compute(spec: RunSpec, store: Store, device: str, threads: int, compiled: bool) -> Record:
+def _compute(
+    spec: RunSpec, store: Store, device: str, threads: int, compiled: bool, keep_weights: bool
+) -> Record:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     workspace = make_folder(store.workspace(spec))
     clock = _Clock(workspace / "clock.json")
@@ -63,18 +78,41 @@ def _compute(spec: RunSpec, store: Store, device: str, threads: int, compiled: b
         progress(share, text)
 
     context = make_context(spec, device, threads, compiled, workspace, note)
-    try:
+    with failures(spec, store.folder / "logs" / f"{spec.id}.log"):
+        # Of several ranks, the others have waited to know whether there is anything to do.
+        distributed.call_to_work()
         result = experiment.function(context)
         provenance = clock.watch.provenance(
-            device=device, throughput=result.throughput, engine=result.engine
+            device=device,
+            throughput=result.throughput,
+            engine=result.engine,
+            ranks=distributed.current().size,
         )
-        return records.make(spec, result, threads=threads, provenance=as_dict(provenance))
+        # Before the record: one that names weights is never without them.
+        keep = keep_weights or experiment.plans[spec.profile].keeps_weights
+        weights = kept_weights.keep(store, spec, result) if keep else None
+        return records.make(
+            spec, result, threads=threads, provenance=as_dict(provenance), weights=weights
+        )
+
+
+@contextlib.contextmanager
+def failures(spec: RunSpec, log: Path) -> Iterator[None]:
+    """Turn whatever ends a run's computation into one line.
+
+    Args:
+        log: for the traceback of an error that nobody foresaw.
+
+    Raises:
+        RunFailed: for any error but a `UserError`, which stays what it is.
+    """
+    try:
+        yield
     except UserError:
         raise
     except CheckFailed as error:
         raise RunFailed(f"{spec.paper}: {spec.label}: {error}") from error
     except Exception as error:
-        log = store.folder / "logs" / f"{spec.id}.log"
         write_text(log, traceback.format_exc())
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise RunFailed(

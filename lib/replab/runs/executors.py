@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,14 @@ class Placement:
         devices: the torch device of each worker; its length is the number of workers.
         threads: threads a worker may use.
         compiled: whether trainings compile their network first.
+        ranks: processes that share each training's batches; with more than one there is one
+            worker, this process, which starts them.
     """
 
     devices: tuple[str, ...]
     threads: int
     compiled: bool = False
+    ranks: int = 1
 
     @property
     def text(self) -> str:
@@ -66,6 +70,8 @@ class Placement:
         count = len(self.devices)
         kinds = ", ".join(sorted(set(self.devices)))
         workers = "1 worker" if count == 1 else f"{count} workers"
+        if self.ranks > 1:
+            workers = f"one run at a time, {self.ranks} processes"
         return f"{workers} on {kinds}, {self.threads} thread{'s'[: self.threads > 1]} each"
 
 
@@ -118,6 +124,32 @@ def place(
     count = max(1, min(count, jobs))
     devices = tuple(gpus[i % len(gpus)] if gpus else device for i in range(count))
     return Placement(devices, max(1, cores // count), compiled)
+
+
+def place_ranks(device: str, ranks: int, *, compiled: bool = False) -> Placement:
+    """Lay runs on this machine one after the other, each on several processes.
+
+    Args:
+        device: `cpu` or `cuda`.
+        ranks: how many processes share each training's batches.
+
+    Raises:
+        UserError: there are no ranks, or more than GPUs, or the device is neither of the two, or
+            networks are to be compiled.
+    """
+    if ranks < 1:
+        raise UserError(f"--ranks {ranks}: give 1 or more")
+    if device not in ("cpu", "cuda"):
+        raise UserError(f"--ranks {ranks} is for --device cuda or cpu, not for {device}")
+    if compiled:
+        raise UserError(f"--ranks {ranks} trains networks uncompiled; leave --compile out")
+    if device == "cuda":
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if ranks > gpus:
+            raise UserError(f"--ranks {ranks}: this machine has {gpus} GPUs; give at most so many")
+    return Placement((device,), max(1, available_cores() // ranks), ranks=ranks)
 
 
 def make_executor(placement: Placement, *, own_process: bool = False) -> Executor:
@@ -275,9 +307,14 @@ def _run_round(
 def _submit_serially(
     executor: Executor, pending: list[RunSpec], folder: str, placement: Placement
 ) -> Iterator[tuple[Future[str], RunSpec]]:
+    do: Callable[..., str] = execute
+    if placement.ranks > 1:
+        from replab.runs.ranks import run_with_ranks
+
+        do = partial(run_with_ranks, ranks=placement.ranks)
     for spec in list(pending):
         words = (folder, placement.devices[0], placement.threads, placement.compiled)
-        yield executor.submit(execute, spec, *words), spec
+        yield executor.submit(do, spec, *words), spec
 
 
 def _submit_to_pool(

@@ -8,10 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replab import paths
 from replab.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from replab.models.own_weights import OwnWeights
 
 PROFILES = ("quick", "standin", "paper")
 Variant = Mapping[str, str | int | float]
@@ -29,6 +34,8 @@ class Plan:
             the earlier ones cannot be had. Empty if the experiment needs no data.
         split: which part of the data is used, in words, for the records.
         precision: `fp32`, `bf16`, or `native`: bf16 where the hardware multiplies it, else fp32.
+        keeps_weights: whether the trained networks' weights stay in the store, beside the records;
+            no part of a run's identity.
     """
 
     variants: tuple[Variant, ...]
@@ -37,6 +44,7 @@ class Plan:
     data: tuple[str, ...] = ()
     split: str = ""
     precision: str = "fp32"
+    keeps_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,8 @@ class RunResult:
         iterations: optimiser steps done; 0 if nothing was trained.
         throughput: images per second of the main loop, if there is one.
         engine: how the main loop computed (`eager`, `compiled`, …), if there is one.
+        weights: gives the trained network and what its file is to say of it, for plans that keep
+            weights; the run itself, its paper, data and licence are filled in for it.
     """
 
     metrics: Mapping[str, float]
@@ -136,6 +146,7 @@ class RunResult:
     iterations: int = 0
     throughput: float | None = None
     engine: str = ""
+    weights: "Callable[[], tuple[nn.Module, OwnWeights]] | None" = None
 
 
 @dataclass(frozen=True)

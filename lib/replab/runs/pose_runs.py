@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from replab.datasets.pose_set import PoseSet
     from replab.keypoints.codecs import Codec
+    from replab.models.own_weights import OwnWeights
     from replab.topdown.predict import Predictions, Reading
     from replab.topdown.scores import Scores
     from replab.training.loop import Batches
@@ -148,6 +149,38 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
         iterations=len(trained.history.loss),
         throughput=trained.throughput or None,
         engine=trained.engine,
+        weights=lambda: (net, _described(context, job, test, metrics[measure])),
+    )
+
+
+def _described(context: RunContext, job: PoseJob, test: "PoseSet", score: float) -> "OwnWeights":
+    """What a file of the trained network's weights is to say.
+
+    Raises:
+        ValueError: the score was read by a codec that its name and sigma do not tell.
+    """
+    from replab.keypoints.codecs import codec
+    from replab.models.own_weights import OwnWeights
+    from replab.topdown.scores import measure_of
+
+    training, reading = job.training, job.readings[""]
+    own = reading.codec
+    if codec(own.name, sigma=own.sigma) != own:
+        raise ValueError(f"a changed codec {own.name!r} cannot be named beside weights")
+    return OwnWeights(
+        model=training.model,
+        options={"num_joints": len(test.skeleton), **training.options},
+        size=training.size,
+        colour=training.colour,
+        mean=training.mean,
+        std=training.std,
+        skeleton=test.skeleton.name,
+        codec=own.name,
+        sigma=own.sigma,
+        head=reading.head,
+        precision=context.precision,
+        test_data=str(training.recipe.get("test_data", test.name)),
+        scores={measure_of(test): score},
     )
 
 

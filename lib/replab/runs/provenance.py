@@ -30,6 +30,7 @@ class Provenance:
         peak_mem_bytes: largest resident memory of the process, or of the GPU where one was used.
         throughput: images per second of the main loop, if there is one.
         engine: how the main loop computed (`eager`, `compiled`, `cuda-graph`), if there is one.
+        ranks: processes that shared the batches; time and memory are the first one's.
     """
 
     commit: str
@@ -42,6 +43,7 @@ class Provenance:
     peak_mem_bytes: int
     throughput: float | None
     engine: str
+    ranks: int = 1
 
 
 class Stopwatch:
@@ -56,7 +58,9 @@ class Stopwatch:
         """Seconds since the start, those of earlier sessions of the same run included."""
         return self._already + time.perf_counter() - self._began
 
-    def provenance(self, *, device: str, throughput: float | None, engine: str = "") -> Provenance:
+    def provenance(
+        self, *, device: str, throughput: float | None, engine: str = "", ranks: int = 1
+    ) -> Provenance:
         """The circumstances of the run that ends now."""
         commit, dirty = checkout_state(paths.root())
         return Provenance(
@@ -70,6 +74,7 @@ class Stopwatch:
             peak_mem_bytes=peak_memory(device),
             throughput=None if throughput is None else round(throughput, 1),
             engine=engine,
+            ranks=ranks,
         )
 
 

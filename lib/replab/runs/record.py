@@ -37,7 +37,11 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "series": (dict,),
     "provenance": (dict,),
     "format": (int,),
+    "weights": (dict, type(None)),
 }
+# Fields that a record need not have: those of runs that left nothing of the kind.
+_OPTIONAL = ("weights",)
+_WEIGHTS_KINDS: Mapping[str, tuple[type, ...]] = {"sha256": (str,), "bytes": (int,)}
 _DATA_KINDS: Mapping[str, tuple[type, ...]] = {
     "name": (str,),
     "fingerprint": (str,),
@@ -73,6 +77,8 @@ class Record:
         metrics: numbers by name, each finite.
         series: curves by name, `{"x": […], "y": […]}`.
         provenance: the fields of `replab.runs.provenance.Provenance`.
+        weights: `{sha256, bytes}` of the file of the trained network's weights, None if none were
+            kept.
     """
 
     id: str
@@ -93,16 +99,23 @@ class Record:
     series: Mapping[str, Mapping[str, list[float]]]
     provenance: Mapping[str, Any]
     format: int = FORMAT
+    weights: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as plain values."""
-        return asdict(self)
+        """The record as plain values; what it need not have is there only if it has it."""
+        values = asdict(self)
+        return {k: v for k, v in values.items() if k not in _OPTIONAL or v is not None}
 
 
 def make(
-    spec: RunSpec, result: RunResult, *, threads: int, provenance: Mapping[str, Any]
+    spec: RunSpec,
+    result: RunResult,
+    *,
+    threads: int,
+    provenance: Mapping[str, Any],
+    weights: Mapping[str, Any] | None = None,
 ) -> Record:
-    """Join a spec and its result.
+    """Join a spec and its result, and what is to be known of the weights that were kept.
 
     Raises:
         ValueError: a metric or a point of a series is not a finite number, or a series has not
@@ -138,6 +151,7 @@ def make(
         metrics=metrics,
         series=series,
         provenance=dict(provenance),
+        weights=None if weights is None else dict(weights),
     )
 
 
@@ -174,7 +188,8 @@ def parse(values: Any, *, where: str) -> Record:
     if not isinstance(values, dict):
         raise UserError(f"{where} is no record (no JSON object); {_MEND}")
     known = {f.name for f in fields(Record)}
-    missing, unknown = sorted(known - set(values)), sorted(set(values) - known)
+    missing = sorted(known - set(values) - set(_OPTIONAL))
+    unknown = sorted(set(values) - known)
     if missing or unknown:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has unknown {', '.join(unknown)}"] if unknown else []
@@ -184,9 +199,11 @@ def parse(values: Any, *, where: str) -> Record:
             f"{where} has record format {values['format']}, this replab reads {FORMAT}; "
             "use the replab that wrote it"
         )
-    _require_kinds(values, _KINDS, where, "field ")
+    _require_kinds(dict.fromkeys(_OPTIONAL) | values, _KINDS, where, "field ")
     _require_kinds(values["data"], _DATA_KINDS, where, "data.")
     _require_kinds(values["provenance"], _PROVENANCE_KINDS, where, "provenance.")
+    if values.get("weights") is not None:
+        _require_kinds(values["weights"], _WEIGHTS_KINDS, where, "weights.")
     _require_finite(values, where)
     for name in ("paper", "experiment"):
         # The paper's name becomes a folder of the store: nothing may lead out of it.

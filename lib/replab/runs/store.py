@@ -7,7 +7,7 @@ from pathlib import Path
 
 from replab import paths
 from replab.errors import UserError
-from replab.files import make_folder, write_json
+from replab.files import make_folder, sha256_bytes, write_bytes, write_json
 from replab.runs import record as records
 from replab.runs.identity import RunSpec, format_variant
 from replab.runs.record import Record
@@ -27,6 +27,10 @@ class Store:
         """Where the record of a run is or would be."""
         return self.folder / "runs" / paper / f"{run}.json"
 
+    def weights(self, run: str) -> Path:
+        """Where the weights that a run trained are kept, or would be."""
+        return self.folder / "weights" / f"{run}.safetensors"
+
     def workspace(self, spec: RunSpec) -> Path:
         """The folder in which a run keeps its checkpoints until its record is written."""
         return self.folder / "work" / spec.paper / spec.id
@@ -45,14 +49,17 @@ class Store:
         require_same_recipe(found, spec)
         return found
 
-    def put(self, record: Record) -> Path:
+    def put(self, record: Record, *, anew: bool = False) -> Path:
         """Write a record, once.
+
+        Args:
+            anew: the run was done again on purpose, so the new record takes the old one's place.
 
         Raises:
             UserError: another record of that run is already there, or it cannot be written.
         """
         path = self.path(record.paper, record.id)
-        if path.is_file():
+        if path.is_file() and not anew:
             if records.read(path) == record:
                 return path
             raise UserError(
@@ -144,7 +151,7 @@ def import_records(source: Path, store: Store) -> tuple[int, int]:
 
     Returns:
         How many were brought in, and of how many runs this machine already had a record, which
-        stays as it is.
+        stays as it is. Weights that a run left in the source's store come with its record.
 
     Raises:
         UserError: there is nothing to import, or a file is no valid record; then nothing is
@@ -169,5 +176,17 @@ def import_records(source: Path, store: Store) -> tuple[int, int]:
             )
     new = [r for r in found.values() if not store.path(r.paper, r.id).is_file()]
     for record in new:
+        _import_weights(record, source, store)
         store.put(record)
     return len(new), len(found) - len(new)
+
+
+def _import_weights(record: Record, source: Path, store: Store) -> None:
+    """Bring a run's weights along where the source has them, unchanged."""
+    if record.weights is None or not source.is_dir():
+        return
+    for file in sorted(source.rglob(store.weights(record.id).name)):
+        data = file.read_bytes()
+        if sha256_bytes(data) == record.weights["sha256"]:
+            write_bytes(store.weights(record.id), data)
+            return
