@@ -9,7 +9,7 @@ from replab.claims import acceptance, evidence
 from replab.claims.ledger import build
 from replab.claims.schema import load
 from replab.claims.verdicts import INCONCLUSIVE
-from replab.report import tables
+from replab.report import docs_pages, tables
 from replab.runs.experiment import papers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,8 +46,8 @@ def test_fewer_than_three_seeds_decide_nothing(name, profile):
             assert entry.verdict == INCONCLUSIVE, entry.id
 
 
-def test_results_readme_is_generated_from_the_ledgers():
-    assert tables.readme_problem() == ""
+def test_pages_and_badges_are_generated_from_the_papers_files_and_records():
+    assert docs_pages.problem() == ""
 
 
 @pytest.mark.parametrize(("name", "profile"), ACCEPTED)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from replab.report import tables
+from replab.report import docs_pages
 
 pytestmark = pytest.mark.faults
 
@@ -71,9 +71,9 @@ class TestCheck:
     def test_table_that_was_edited(self, accepted, tmp_path, monkeypatch):
         twin = accepted.copy(tmp_path)
         monkeypatch.setenv("REPLAB_ROOT", str(twin.root))
-        assert tables.readme_problem() == ""
+        assert docs_pages.problem() == ""
         change_table(twin.root)
-        assert "results/README.md" in tables.readme_problem()
+        assert "results/README.md" in docs_pages.problem()
 
     def test_under_nbval_a_missing_record_is_an_error_and_no_run_starts(self, accepted, tmp_path):
         twin = accepted.copy(tmp_path)

@@ -16,6 +16,9 @@ from replab.claims.paper_file import (
 )
 from replab.runs.experiment import Replication
 
+# The mark of a reported number that no author printed: somebody computed it from public files.
+COMPUTED = "C"
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -47,6 +50,11 @@ class Claim:
     supports: str | None = None
     powered: bool = False
     profile: str | None = None
+
+    @property
+    def printed(self) -> bool:
+        """Whether its authors state it: no scaled claim, no number that was computed for it."""
+        return self.supports is None and self.source != COMPUTED
 
 
 @dataclass(frozen=True)

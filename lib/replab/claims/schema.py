@@ -59,6 +59,11 @@ def load(name: str) -> Paper:
     folder = require_paper(name)
     replication = load_replication(name)
     shown = folder.relative_to(paths.root())
+    if not (folder / "paper.yaml").is_file():
+        raise UserError(
+            f"{shown / 'paper.yaml'} is missing: {name} states no claims; do its experiments "
+            f"({', '.join(replication.experiments)}) by `python -m replab run {name} EXPERIMENT`"
+        )
     document = yaml_lines.read(folder / "paper.yaml", shown_as=str(shown / "paper.yaml"))
     content = _validate(document)
     table = str(shown / "claims.csv")

@@ -14,6 +14,7 @@ from replab.claims.schema import Paper, load
 from replab.errors import CheckFailed, UserError
 from replab.report import digitised, poses, style, tables, text
 from replab.runs import campaign as campaigns
+from replab.runs.clusters import Cluster
 from replab.runs.executors import resolve_device
 from replab.runs.experiment import PROFILES, Experiment, Variant, require_profile
 from replab.runs.record import Record
@@ -34,7 +35,10 @@ class Session:
     Attributes:
         skipped: runs that could not be done here, with the reason.
         notices: what the reader should know about the data.
+        left: of each run that a cluster still has to do, what becomes of it.
     """
+
+    left: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -292,24 +296,30 @@ def compute(
     device: str = "auto",
     workers: int | None = None,
     compiled: bool = False,
+    cluster: Cluster | None = None,
+    ranks: int = 1,
 ) -> Session:
     """Do the runs that are missing on this machine and decide the claims.
 
     Args:
         only: a glob of claim ids or experiment names, to do no more than they need.
         compiled: whether trainings compile their network first.
+        cluster: does the runs in this machine's place.
+        ranks: processes that share each training's batches, on this machine.
 
     Raises:
         UserError: nothing fits `only`, or the profile has no runs at all.
         CheckFailed: runs failed; what was done is kept.
     """
     store = Store()
+    device = cluster.resolve_device(device) if cluster else resolve_device(device)
     campaign = campaigns.plan(
         paper.replication,
         profile,
-        device=resolve_device(device),
+        device=device,
         seeds=seeds,
         wanted=_filter(paper, profile, only),
+        native_precision=cluster.native_precision(device) if cluster else None,
     )
     if not campaign.specs and not campaign.skipped:
         asked = f" that fit '{only}'" if only else ""
@@ -320,13 +330,21 @@ def compute(
         runs = [run for run, why in campaign.skipped.items() if why == reason]
         more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
         print(f"not here: {runs[0]}{more}: {reason}", file=sys.stderr)
-    found, errors = campaigns.carry_out(campaign, store, workers=workers, compiled=compiled)
+    found, errors = campaigns.carry_out(
+        *(campaign, store),
+        workers=workers,
+        compiled=compiled,
+        cluster=cluster,
+        ranks=ranks,
+    )
     session = Session(
         paper, profile, found, skipped=campaign.skipped, notices=tuple(campaign.notices)
     )
     if errors:
         raise CheckFailed("\n".join(dict.fromkeys(map(str, errors))))
-    if only is None:
+    if cluster and not cluster.wait:
+        session.left = tuple(cluster.left(campaigns.find(campaign, store)[1]))
+    if only is None and not session.left:
         evidence.save_machine_ledger(session.ledger, store)
     return session
 
