@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
+import tomllib
 from pathlib import Path
 
 import nox
@@ -16,6 +18,9 @@ ROOT = Path(__file__).parent
 # an environment a session would take that each time.
 ENVIRONMENT = ROOT / ".nox" / "replab"
 LOCK = ROOT / "requirements.lock"
+# What clusters need more lies beside the environment, so that nobody else downloads it.
+CLUSTER_PACKAGES = ROOT / ".nox" / "cluster"
+CLUSTER_LOCK = ROOT / "requirements-cluster.lock"
 # What makes the environment; another digest means another environment.
 INPUTS = (LOCK, ROOT / "pyproject.toml")
 
@@ -24,6 +29,9 @@ LINT_PACKAGES = (
     *("-q", "ruff==0.17.*", "mypy==2.*", "types-PyYAML", "types-requests", "types-tqdm"),
     *("nox", "numpy>=2", "pydantic>=2"),
 )
+
+# What the site is made with. It reads ledgers and records, and never runs a notebook.
+SITE_PACKAGES = ("-q", "sphinx>=8,<10", "myst-nb>=1.2", "numpy>=2", "pydantic>=2", "PyYAML>=6")
 
 nox.options.sessions = ["lint", "tests", "check"]
 nox.options.default_venv_backend = "none"
@@ -45,16 +53,26 @@ def python(session: nox.Session) -> str:
 def make_environment(session: nox.Session, interpreter: str) -> None:
     """Install exactly what the lock file names, by uv where it is there, else by venv and pip."""
     session.log("making the environment (torch and CUDA libraries: about 6 GB, once)")
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    if uv:
+    if uv := find_uv():
         session.run(uv, "venv", "-q", "--python", sys.executable, str(ENVIRONMENT), external=True)
-        install = [uv, "pip", "install", "-q", "--python", interpreter]
     else:
         session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
-        install = [interpreter, "-m", "pip", "install", "-q"]
+    install = installer(interpreter)
     session.run(*install, "--require-hashes", "-r", str(LOCK), external=True)
     session.run(*install, "--no-deps", "-e", str(ROOT), external=True)
+
+
+def find_uv() -> str | None:
+    """Path of uv, also where nox brought it along; None if there is none."""
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
+def installer(interpreter: str) -> list[str]:
+    """The words that install into the environment of an interpreter."""
+    if uv := find_uv():
+        return [uv, "pip", "install", "-q", "--python", interpreter]
+    return [interpreter, "-m", "pip", "install", "-q"]
 
 
 class exclusive:
@@ -90,9 +108,40 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def tests_cluster(session: nox.Session) -> None:
+    """Run the tests on Ray and Slurm; their packages (250 MB) are fetched first."""
+    interpreter = python(session)
+    stamp = CLUSTER_PACKAGES / "replab-inputs.txt"
+    digest = hashlib.sha256(CLUSTER_LOCK.read_bytes()).hexdigest()
+    with exclusive():
+        if not (stamp.is_file() and stamp.read_text() == digest):
+            shutil.rmtree(CLUSTER_PACKAGES, ignore_errors=True)
+            words = ("--target", str(CLUSTER_PACKAGES), "--require-hashes", "-r")
+            session.run(*installer(interpreter), *words, str(CLUSTER_LOCK), external=True)
+            stamp.write_text(digest)
+    tests = ("-m", "pytest", "tests/runs/test_cluster_engines.py", *session.posargs)
+    env = {"PYTHONPATH": str(CLUSTER_PACKAGES)}
+    session.run(interpreter, *tests, env=env, external=True)
+
+
+@nox.session
 def check(session: nox.Session) -> None:
     """Do the accepted ledgers, tables and notebooks follow from the committed records?"""
     replab(session, "check", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the generated pages, tables and badges anew from papers' files and records."""
+    replab(session, "docs", *session.posargs)
+
+
+@nox.session(venv_backend="uv|virtualenv", reuse_venv=True)
+def site(session: nox.Session) -> None:
+    """Build the site into `site/` (or `-- --out DIR`); needs no torch."""
+    session.install(*SITE_PACKAGES)
+    words = ("python", "-m", "replab", "site", *session.posargs)
+    session.run(*words, env={"PYTHONPATH": str(ROOT / "lib")})
 
 
 @nox.session
@@ -125,7 +174,20 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write requirements.lock anew from pyproject.toml (needs uv)."""
+    """Write requirements.lock anew from pyproject.toml, and the clusters' to fit it (needs uv)."""
     words = ("pip", "compile", "-q", "--universal", "--python-version", "3.11", "--upgrade")
     what = ("--generate-hashes", "--extra", "test", "pyproject.toml", "-o", "requirements.lock")
     session.run("uv", *words, *what, external=True)
+    lock_cluster(session, words)
+
+
+def lock_cluster(session: nox.Session, words: tuple[str, ...]) -> None:
+    """Write requirements-cluster.lock: the extra `cluster` and what it needs, as locked above."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    with tempfile.NamedTemporaryFile("w", suffix=".in") as wanted:
+        wanted.write("\n".join(project["optional-dependencies"]["cluster"]) + "\n")
+        wanted.flush()
+        # No word of where the file was.
+        what = ("--generate-hashes", "--no-annotate", "--custom-compile-command", "nox -s lock")
+        where = ("-c", str(LOCK), wanted.name, "-o", str(CLUSTER_LOCK))
+        session.run("uv", *words, *what, *where, external=True)

@@ -19,8 +19,9 @@ FLOORS = [
     {"training"},
     {"runs"},
     {"claims"},
-    {"report", "bench"},
-    {"cli", "commands", "score", "__main__"},
+    {"report", "bench", "photos"},
+    {"site"},
+    {"cli", "commands", "predict", "score", "__main__"},
 ]
 
 

@@ -21,16 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     try:
-        options = parser.parse_args(arguments)
+        options = parser.parse_args(_spelled_out(arguments))
     except SystemExit as stop:
         return int(stop.code or 0)
+    from replab.runs import ranks
+
     try:
+        ranks.refuse_under_torchrun(options.command)
         return int(options.run(options) or 0)
     except CheckFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
+        ranks.say(f"failed: {error}")
         return 1
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        ranks.say(f"error: {error}")
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished runs are kept, the same command goes on", file=sys.stderr)
@@ -39,6 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`… | head`); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _spelled_out(arguments: Sequence[str] | None) -> list[str]:
+    """The arguments, `score FILE` written as `score weights FILE`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["score"] and words[1:2] and words[1].endswith(".safetensors"):
+        words.insert(1, "weights")
+    return words
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, run: Any, text: str, *groups: argparse.ArgumentParser) -> Any:
         command = commands.add_parser(name, help=text, description=text, parents=list(groups))
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, command=name)
         return command
 
     as_json = argparse.ArgumentParser(add_help=False)
@@ -63,6 +74,26 @@ def _parser() -> argparse.ArgumentParser:
     machine.add_argument("--seeds", default="", help="how many (5), a range (3-5) or a list (0,4)")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     machine.add_argument("--workers", type=int, help="processes (one a core, or one a GPU)")
+    machine.add_argument(
+        "--ranks",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that share each training's batches, a GPU each (1)",
+    )
+    machine.add_argument("--executor", default="local", help="local, ray or slurm (local)")
+    machine.add_argument(
+        "--executor-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for ray or slurm, see docs/cluster.md",
+    )
+    machine.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="slurm: queue what is missing, say what is under way, and end",
+    )
     compiling: dict[str, Any] = {
         "action": "store_true",
         "help": "compile networks first: pays off in long runs",
@@ -104,6 +135,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     command.add_argument("--compile", **compiling)
+    command.add_argument(
+        "--keep-weights",
+        action="store_true",
+        help="keep the trained network's weights; a run that was done without is done again",
+    )
     command = add("claims", do.claims, "the ledger of a paper", as_json, profile, only)
     command.add_argument("paper")
     command.add_argument(
@@ -123,13 +159,28 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("papers", nargs="*", metavar="PAPER")
     command = add("accept", do.accept, "make this machine's records the evidence", profile)
     command.add_argument("paper")
+    add("docs", do.docs, "write the generated pages, tables and badges anew", as_json)
+    command = add("site", do.site, "build the site: the claims board and its pages", as_json)
+    command.add_argument("--out", type=Path, default=Path("site"), metavar="DIR", help="(site)")
+    command = add("report", do.report, "reports to hand in, from accepted", as_json, profile)
+    command.add_argument("paper")
+    command.add_argument("--format", default="all", help="mlrc, rescience, model-index, ro-crate")
+    command.add_argument("--out", type=Path, metavar="DIR", help="(reports/PAPER/PROFILE)")
+    command.add_argument("--code", default="", metavar="URL", help="where this suite is published")
+    command.add_argument("--force", action="store_true", help="also over files changed by hand")
     command = add("import", do.import_, "bring records from elsewhere into this machine's store")
     command.add_argument("path", type=Path)
+    command = add("export", do.export, "take a run's weights, and its record, out of the store")
+    command.add_argument("run_id", metavar="RUN-ID", help="16 digits, as `run` prints them")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     command = add("fetch", do.fetch, "bring data or weights to this machine", as_json)
     command.add_argument("dataset", nargs="?", help="without one: what there is")
     command.add_argument("--from", dest="source", type=Path, metavar="FILE_OR_DIR")
     command.add_argument("--force", action="store_true", help="even if it is there")
     _add_scores(add("score", None, "score weights, predictions or result files"), as_json)
+    from replab import predict as photographs
+
+    photographs.add_options(add("predict", photographs.run, "poses in photographs", as_json))
     command = add("bench", do.bench, "speeds as ratios to a named peer, in one run", as_json)
     command.add_argument("--only", metavar="GLOB", help="names of benchmarks")
     command.add_argument(
@@ -152,6 +203,9 @@ def _add_scores(command: argparse.ArgumentParser, as_json: argparse.ArgumentPars
         return metric
 
     file: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+    metric = add("weights", do.weights, "weights of our own, by what their file says")
+    metric.add_argument("file", type=Path, metavar="FILE", help="also just `score FILE`")
+    metric.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     metric = add("cifar10", do.cifar10, "test error of a checkpoint on CIFAR-10, percent")
     metric.add_argument("--weights", required=True, **file)
     metric.add_argument("--device", default="cpu")

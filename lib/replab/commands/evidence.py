@@ -1,0 +1,118 @@
+"""Commands about the committed evidence: check, accept, pages, reports, import, export."""
+
+import sys
+from argparse import Namespace
+
+from replab.cli import emit
+from replab.errors import CheckFailed
+from replab.runs.experiment import papers, require_profile
+
+
+def check(options: Namespace) -> int:
+    """`check`: accepted ledgers, rendered notebooks and tables against the committed records."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from replab.claims import acceptance, shipped_weights
+    from replab.claims.schema import load
+    from replab.report import docs_pages, notebook
+    from replab.runs.hardware import available_cores
+
+    problems = []
+    found: dict[str, list[str]] = {}
+    # Each notebook is executed in processes of its own, whose start takes most of the time.
+    with ThreadPoolExecutor(available_cores()) as pool:
+        rendered: dict[str, Future[str]] = {}
+        for name in options.papers or papers():
+            paper = load(name)
+            profiles = acceptance.accepted_profiles(name)
+            if not profiles and options.papers:
+                problems.append(
+                    f"{name}: nothing was accepted; run `python -m replab accept {name}`"
+                )
+            for profile in profiles:
+                label = f"{name}, profile {profile}"
+                found[label] = acceptance.check(paper, profile)
+                # A ledger that does not hold would only fail the notebook a second time.
+                if not found[label]:
+                    rendered[label] = pool.submit(notebook.nbval, name, profile)
+        for label, done in rendered.items():
+            found[label] += [f"nbval: {said}" for said in (done.result(),) if said]
+    checked = list(found)
+    problems += [f"{label}: {problem}" for label in found for problem in found[label]]
+    problems += shipped_weights.problems(options.papers)
+    problems += filter(None, [docs_pages.problem()])
+    emit({"checked": checked, "problems": problems}, options.json, "\n".join(checked))
+    if problems:
+        raise CheckFailed("\n".join(problems))
+    if not options.json:
+        print("the accepted ledgers follow from the committed records")
+    return 0
+
+
+def accept(options: Namespace) -> None:
+    """`accept`: records, ledger, rendered notebook and pages become the committed evidence."""
+    from replab.claims import acceptance
+    from replab.claims.schema import load
+    from replab.report import docs_pages, notebook, text
+    from replab.runs.store import Store
+
+    profile = require_profile(options.profile)
+    paper = load(options.paper)
+    store = Store()
+    with store.exclusive(f"render-{paper.name}-{profile}"):
+        ledger, changed = acceptance.accept(paper, profile, store)
+        notebook.render(paper.name, profile, {}, records="committed")
+    docs_pages.write()
+    print(f"accepted {paper.name}, profile {profile}: {len(ledger.runs)} records")
+    print(f"paper claims: {text.counts_line(ledger.counts(scaled=False))}")
+    print(f"scaled claims: {text.counts_line(ledger.counts(scaled=True))}")
+    for line in changed:
+        print(f"changed: {line}")
+
+
+def docs(options: Namespace) -> None:
+    """`docs`: the pages, tables and badges that follow from the papers' files and records."""
+    from replab.report.docs_pages import write
+
+    emit({"written": (written := write())}, options.json, "\n".join(written) or "nothing to do")
+
+
+def site(options: Namespace) -> None:
+    """`site`: the claims board, its pages, notebooks and documents, as a folder of HTML."""
+    from replab.site.build import build
+
+    done = build(options.out.expanduser())
+    words = f"{options.out}/index.html: {done['pages']} pages, {done['mb']:.1f} MB"
+    emit(done, options.json, words)
+
+
+def report(options: Namespace) -> None:
+    """`report`: reports to hand in, from the accepted ledger."""
+    from replab.report.handed_in import writing
+
+    done = writing.run(options)
+    emit(done.as_dict(), options.json, done.as_text())
+
+
+def import_(options: Namespace) -> None:
+    """`import`: records made elsewhere, on purpose."""
+    from replab.runs.store import Store, import_records
+
+    new, known = import_records(options.path, Store())
+    print(f"{new} records brought in, {known} were here already")
+
+
+def export(options: Namespace) -> None:
+    """`export`: the weights that a run trained, as a file that says how to use them."""
+    from replab.models.own_weights import COMMITTED_BYTES
+    from replab.runs import kept_weights
+    from replab.runs.store import Store
+
+    found = kept_weights.export(Store(), options.run_id, options.out)
+    print(f"{found['weights']}: {found['bytes']:,} bytes, sha256 {found['sha256']}")
+    print(f"{found['record']}: its record")
+    if found["bytes"] > COMMITTED_BYTES:
+        print(
+            f"note: more than {COMMITTED_BYTES:,} bytes, too large to be committed under results/",
+            file=sys.stderr,
+        )

@@ -1,0 +1,157 @@
+"""Commands that do runs: one, a paper's, or all again beside what was accepted."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from replab.cli import emit
+from replab.commands.listings import claim_line
+from replab.errors import CheckFailed, UserError
+from replab.runs.experiment import papers, require_paper, require_profile
+
+
+def run(options: Namespace) -> None:
+    """`run`: one run, with nothing but torch, numpy and light packages."""
+    from replab.runs import campaign, executors
+    from replab.runs.execution import execute
+    from replab.runs.hardware import available_cores
+    from replab.runs.ranks import execute_together
+    from replab.runs.store import Store
+    from replab.training import distributed
+
+    ranks, store = distributed.current(), Store()
+    device = executors.resolve_device(options.device)
+    how = {"compiled": options.compile, "keep_weights": options.keep_weights}
+    name = (options.paper, options.experiment, options.variant)
+    where = {"profile": options.profile, "seed": options.seed, "device": device}
+    plan = partial(campaign.plan_one, *name, **where)
+    if ranks.alone:
+        spec = plan()
+        place = f"{device}:0" if device == "cuda" else device
+        execute(spec, str(store.folder), place, available_cores(), **how)
+    else:
+        spec = execute_together(plan, store, device, **how)
+    if not ranks.first:
+        return
+    record = store.find(spec)
+    assert record is not None
+    if options.keep_weights and record.weights is None:
+        raise UserError(
+            f"{spec.label} has its record, {record.id}, but trains no network whose weights could "
+            "be kept; leave --keep-weights out"
+        )
+    lines = [f"{spec.label}: record {record.id}"]
+    lines += [f"  {name} = {value:.6g}" for name, value in record.metrics.items()]
+    lines.append(f"  {record.provenance['wall_s']:.1f} s on {device}, {record.precision}")
+    emit(record.as_dict(), options.json, "\n".join(lines))
+
+
+def replicate(options: Namespace) -> int:
+    """`replicate`: runs, ledger, rendered notebook, nbval."""
+    from replab.claims.schema import load
+    from replab.claims.verdicts import NOT_REPRODUCED
+    from replab.report import notebook
+    from replab.runs.store import Store
+
+    paper, profile = options.paper, require_profile(options.profile)
+    require_paper(paper)
+    values = notebook.parse_parameters(paper, _pairs(options.parameter))
+    if "profile" in values:
+        raise UserError("-p profile=…: use --profile instead")
+    computed = compute(options, load(paper), profile)
+    if computed.left:
+        left = {"paper": paper, "profile": profile, "left": computed.left}
+        emit(left, options.json, "\n".join([*computed.left, left_line(computed)]))
+        return 0
+    entries = computed.ledger.select(attempted=True)
+    lines = [] if options.only is None else [claim_line(e) for e in entries]
+    if options.only is None:
+        with Store().exclusive(f"render-{paper}-{profile}"):
+            if options.seeds:
+                values["seeds"] = options.seeds
+            rendered = notebook.render(paper, profile, values, records="machine")
+            problem = notebook.nbval(paper, profile)
+        if problem:
+            raise CheckFailed(f"nbval finds the rendered notebook changed:\n{problem}")
+        lines += [claim_line(e) for e in entries if e.supports] + [computed.summary()]
+        folder = rendered.parent.relative_to(rendered.parents[3])
+        lines.append(f"rendered and checked: {folder}/{paper}.ipynb and {paper}.html")
+    shown = [asdict(e) for e in entries]
+    emit({"paper": paper, "profile": profile, "claims": shown}, options.json, "\n".join(lines))
+    failed = [e.id for e in entries if e.verdict == NOT_REPRODUCED]
+    if options.strict and failed:
+        raise CheckFailed(f"{len(failed)} claims not reproduced: {', '.join(failed)}")
+    return 0
+
+
+def regress(options: Namespace) -> int:
+    """`regress`: what this machine computes beside the accepted ledger."""
+    from replab.claims import acceptance
+    from replab.claims.schema import load
+
+    profile = require_profile(options.profile)
+    names = options.papers or [
+        name for name in papers() if profile in acceptance.accepted_profiles(name)
+    ]
+    report: dict[str, list[dict[str, str]]] = {}
+    worse, lines = [], []
+    for name in names:
+        paper = load(name)
+        fresh = compute(options, paper, profile)
+        if fresh.left:
+            lines.append(f"{name}, profile {profile}: {left_line(fresh)}")
+            continue
+        found = acceptance.regress(paper, profile, fresh.records, [*fresh.skipped.values()])
+        report[name] = [asdict(c) for c in found]
+        states = [c.state for c in found]
+        counts = ", ".join(f"{states.count(s)} {s}" for s in ("ok", "worse", "not compared"))
+        lines.append(f"{name}, profile {profile}: {counts}")
+        lines += [f"  {c.claim}: {c.state}: {c.why}" for c in found if c.state != "ok"]
+        worse += [f"{name}: {c.claim}" for c in found if c.state == "worse"]
+        if "ok" not in states and "worse" not in states:
+            lines.append(f"  {name}: nothing could be compared on this machine")
+    emit(report, options.json, "\n".join(lines))
+    if worse:
+        raise CheckFailed(f"{len(worse)} claims are worse than accepted: {', '.join(worse)}")
+    return 0
+
+
+def compute(options: Namespace, paper: Any, profile: str) -> Any:
+    """The session of a paper whose runs are done here, or on the cluster that is asked for."""
+    from replab.report import session
+    from replab.runs import clusters
+
+    if options.ranks != 1 and (options.workers or options.executor != "local"):
+        raise UserError("--ranks does one run at a time here; leave --workers and --executor out")
+    words = (options.executor, options.executor_option)
+    with clusters.choose(*words, wait=not options.no_wait) as cluster:
+        return session.compute(
+            paper,
+            profile,
+            seeds=session.parse_seeds(options.seeds),
+            only=options.only,
+            device=options.device,
+            workers=options.workers,
+            compiled=options.compile,
+            cluster=cluster,
+            ranks=options.ranks,
+        )
+
+
+def left_line(computed: Any) -> str:
+    """How many runs a cluster has still to do."""
+    left, done = len(computed.left), len(computed.records)
+    more = "the same command looks again, and goes on when all are done"
+    return f"{left} runs are not done yet, {done} are; {more}"
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"-p {word}: write it as name=value")
+        pairs[name] = value
+    return pairs
