@@ -139,6 +139,9 @@ class TestAgreement:
         return job
 
     def test_a_job_says_where_things_are(self, tiny, monkeypatch):
+        own = ("REPLAB_ROOT", "REPLAB_STORE")
+        for name in [n for n in os.environ if n.startswith("REPLAB_") and n not in own]:
+            monkeypatch.delenv(name)
         monkeypatch.setenv("REPLAB_DATA", "data")
         monkeypatch.setenv("REPLAB_POSE_WEIGHTS_URL", "file:///x")
         job = self.job(tiny)
