@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from replab.site.links import problems
@@ -18,6 +20,11 @@ def folder(tmp_path):
 
 def test_a_sound_site_has_no_problems(folder):
     assert problems(folder) == []
+
+
+def test_the_folder_may_be_named_from_here(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert problems(Path(folder.name)) == []
 
 
 @pytest.mark.parametrize(

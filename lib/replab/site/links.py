@@ -36,6 +36,8 @@ def problems(folder: Path) -> list[str]:
     A link to a page, an anchor or a file that is not there; something that a browser would fetch
     from another machine; an id that stands twice on a page.
     """
+    # Targets are resolved, so that what they are looked up in has to be.
+    folder = folder.resolve()
     pages = {path: _read(path) for path in sorted(folder.rglob("*.html"))}
     files = {path for path in folder.rglob("*") if path.is_file()}
     found = []
