@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import small_nets
 from replab.claims import shipped_weights
 from replab.cli import main
 from replab.files import sha256_file
@@ -28,6 +29,7 @@ SPEC = RunSpec(
     device="cpu",
     recipe={},
 )
+ABOUT = small_nets.own(scores={"test_error": 12.5}, run=SPEC.id, paper="demo")
 ABOUT = own_weights.OwnWeights(
     model="cifar_resnet8",
     options={},
@@ -131,9 +133,9 @@ def test_weights_of_others(ship):
 
 def test_too_large(ship, monkeypatch):
     size = ship().stat().st_size
-    monkeypatch.setattr(shipped_weights, "COMMITTED_BYTES", size)
+    monkeypatch.setattr(own_weights, "COMMITTED_BYTES", size)
     assert shipped_weights.problems() == []
-    monkeypatch.setattr(shipped_weights, "COMMITTED_BYTES", size - 1)
+    monkeypatch.setattr(own_weights, "COMMITTED_BYTES", size - 1)
     only(f"{size:,} bytes; weights of more than")
 
 

@@ -27,6 +27,7 @@ from replab.training.poses import PoseTraining, make_batches
 from replab.training.sharing import _group_of, shared
 from replab.training.stage_wise import Phase, train_in_phases
 from replab.training.step import EagerStep
+from small_nets import MACHINE
 
 PATIENCE_S = 120
 BATCH, ITERATIONS = 8, 12
@@ -49,25 +50,7 @@ NETS = {
     ),
     "stages": (
         "cpm",
-        {
-            "stages": 3,
-            "stride": 4,
-            "tower": [4, 4],
-            "tower_kernel": 3,
-            "image_kernel": 3,
-            "image_width": 4,
-            "head_kernel": 3,
-            "head_width": 4,
-            "stage_kernel": 3,
-            "stage_width": 4,
-            "stage_layers": 1,
-            "pool": 2,
-            "centre_map": False,
-            "background": False,
-            "dropout": 0.0,
-            "init": "he",
-            "last_std": 0.01,
-        },
+        MACHINE,
         (4, 4, 4),
         StageRegression(),
     ),

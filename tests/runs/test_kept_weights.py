@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import small_nets
 from replab.errors import UserError
 from replab.models import create, own_weights
 from replab.runs import execution, kept_weights
@@ -15,17 +16,7 @@ from replab.runs.store import Store, import_records
 
 
 def about(score=2.0):
-    return own_weights.OwnWeights(
-        model="cifar_resnet8",
-        options={},
-        size=(32, 32),
-        colour="RGB",
-        mean=(0.1, 0.2, 0.3),
-        std=(1.0, 1.0, 1.0),
-        classes=tuple("abcdefghij"),
-        test_data="cifar10",
-        scores={"test_error": score},
-    )
+    return small_nets.own(scores={"test_error": score})
 
 
 @pytest.fixture

@@ -20,26 +20,8 @@ from replab.training.objectives import StageRegression, heatmap_regression
 from replab.training.poses import PoseTraining, make_batches, train_on
 from replab.training.signals import LOG_FLOOR
 from replab.training.stage_wise import Phase, one_by_one, stage_parameters, train_in_phases
+from small_nets import MACHINE
 
-SMALL = {
-    "stages": 3,
-    "stride": 4,
-    "tower": [4, 4],
-    "tower_kernel": 3,
-    "image_kernel": 3,
-    "image_width": 4,
-    "head_kernel": 3,
-    "head_width": 4,
-    "stage_kernel": 3,
-    "stage_width": 4,
-    "stage_layers": 1,
-    "pool": 2,
-    "centre_map": False,
-    "background": False,
-    "dropout": 0.0,
-    "init": "he",
-    "last_std": 0.01,
-}
 RECIPE = {"iterations": 6, "batch_size": 4, "optimiser": "adam", "lr": 3e-3, "schedule": "cosine"}
 
 
@@ -49,7 +31,7 @@ def people():
 
 
 def training(**changes):
-    options = {**SMALL, **changes.pop("options", {})}
+    options = {**MACHINE, **changes.pop("options", {})}
     usual = PoseTraining(
         model="cpm",
         options=options,
@@ -65,7 +47,7 @@ def training(**changes):
 
 def net_of(**options):
     torch.manual_seed(0)
-    return models.create("cpm", num_joints=17, **SMALL | options)
+    return models.create("cpm", num_joints=17, **MACHINE | options)
 
 
 def answers_and_targets(maps=3):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from replab import paths
+from replab.claims.shipped_weights import shipped
 from replab.datasets import pose_weights
 from replab.errors import MissingData, UserError
 from replab.files import sha256_file
@@ -101,7 +101,7 @@ def own_network() -> tuple[Path, str]:
         MissingData: there is none.
     """
     try:
-        files = sorted(paths.root().glob(OWN_PLACE))
+        files = shipped()
     except UserError:  # installed without a checkout
         files = []
     described = ((path, read_description(path)) for path in files)

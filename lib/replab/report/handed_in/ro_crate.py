@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from replab import __version__, paths
 from replab.claims import evidence
+from replab.claims.shipped_weights import shipped
 from replab.errors import UserError
 from replab.files import read_json, sha256_bytes
 from replab.report import text
@@ -104,8 +105,7 @@ def _payload(dossier: Dossier) -> Iterator[tuple[str, bytes]]:
 def _weights(dossier: Dossier) -> dict[str, Path]:
     """Committed weights that the runs of a dossier trained, by run; a record lies beside each."""
     found = {}
-    # As `claims.shipped_weights` has them; that module opens them, for which it needs torch.
-    for file in sorted(evidence.results_dir(dossier.paper.name).glob("weights/*.safetensors")):
+    for file in shipped([dossier.paper.name]):
         beside = read_json(file.with_suffix(".json"), mend="restore it from git")
         if isinstance(beside, dict) and beside.get("id") in dossier.records:
             found[str(beside["id"])] = file
