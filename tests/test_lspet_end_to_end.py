@@ -40,6 +40,7 @@ EXPERIMENTS = (
     ("hrnet", "lspet"),
     ("hrnet", "lspet_reduced"),
     ("simplebaseline", "lspet"),
+    ("simplebaseline", "lspet_reduced"),
 )
 
 

@@ -54,7 +54,7 @@ FULL = Experiment(
     needs={
         "standin": (
             "Leeds Sports Pose Extended (`python -m replab fetch lspet`, 170 MB) and GPU-days: "
-            "twelve trainings of 59,063 iterations"
+            "twelve trainings of 59,062 iterations"
         )
     },
 )

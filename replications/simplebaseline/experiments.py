@@ -6,6 +6,7 @@ EXPERIMENTS = (
     counts.COUNTS,
     trainings.SCALED,
     trainings.LSPET,
+    trainings.LSPET_REDUCED,
     released.RELEASED,
     released.COLOUR,
     coco.COCO,

@@ -108,17 +108,23 @@ class Session:
         style.save(figure(records, **options), name)
 
     def draw_printed(
-        self, name: str, figure: Callable[..., Any], *experiments: str, **options: Any
+        self,
+        name: str,
+        figure: Callable[..., Any],
+        *experiments: str,
+        together: bool = True,
+        **options: Any,
     ) -> None:
         """Draw and keep a figure that holds the paper's numbers, whether or not ours are there.
-
-        Ours are the records of all of the experiments that this profile has run.
 
         Args:
             name: of the file.
             figure: makes the figure from the records, perhaps none, and the options.
+            together: ours are of all experiments that this profile has run, or of the first.
         """
-        records = [r for r in self.records if r.experiment in experiments]
+        found = {r.experiment for r in self.records}
+        run = [e for e in experiments if e in found]
+        records = [r for r in self.records if r.experiment in (run if together else run[:1])]
         style.save(figure(sorted(records, key=lambda r: r.seed), **options), name)
 
     def points(self, name: str) -> digitised.Points:
