@@ -121,6 +121,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--strict", action="store_true", help="exit with 1 if a claim is not reproduced"
     )
+    command.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be run and fetched, and do nothing",
+    )
+    command.add_argument(
+        "--yes", action="store_true", help="begin without asking, however much a profile costs"
+    )
     command = add("run", do.run, "do one run and print its metrics", as_json, profile)
     command.add_argument("paper")
     command.add_argument("experiment")

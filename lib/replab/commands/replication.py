@@ -1,15 +1,19 @@
 """Commands that do runs: one, a paper's, or all again beside what was accepted."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replab.cli import emit
 from replab.commands.listings import claim_line
 from replab.errors import CheckFailed, UserError
 from replab.runs.experiment import papers, require_paper, require_profile
+
+if TYPE_CHECKING:
+    from replab.report.forecast import Forecast
 
 
 def run(options: Namespace) -> None:
@@ -60,6 +64,13 @@ def replicate(options: Namespace) -> int:
     values = notebook.parse_parameters(paper, _pairs(options.parameter))
     if "profile" in values:
         raise UserError("-p profile=…: use --profile instead")
+    if options.dry_run:
+        ahead = forecast(options, load(paper), profile)
+        emit(asdict(ahead), options.json, ahead.text())
+        return 0
+    # Who asks for one claim has looked; who asks for a whole profile may not know what it is.
+    if profile != "quick" and options.only is None and not options.yes:
+        consent(forecast(options, load(paper), profile))
     computed = compute(options, load(paper), profile)
     if computed.left:
         left = {"paper": paper, "profile": profile, "left": computed.left}
@@ -118,9 +129,43 @@ def regress(options: Namespace) -> int:
     return 0
 
 
+def forecast(options: Namespace, paper: Any, profile: str) -> "Forecast":
+    """What the options ask for and this machine, or the cluster that does it, has yet to do."""
+    from replab.report import asked, forecast
+    from replab.runs import clusters
+    from replab.runs.store import Store
+
+    words = (options.executor, options.executor_option)
+    with clusters.choose(*words, wait=not options.no_wait) as cluster:
+        return forecast.forecast(
+            paper,
+            profile,
+            Store(),
+            seeds=asked.parse_seeds(options.seeds),
+            wanted=asked.wanted_runs(paper, profile, options.only),
+            **asked.place(options.device, cluster),
+        )
+
+
+def consent(ahead: "Forecast") -> None:
+    """Ask before days are spent or gigabytes fetched.
+
+    Raises:
+        UserError: it is much, and nobody is there to ask or the answer is no.
+    """
+    if not ahead.is_large:
+        return
+    less = "`--dry-run` says of what; name what you want by `--only`, or add `--yes`"
+    if not sys.stdin.isatty():
+        raise UserError(f"{ahead.summary}; {less}")
+    print(ahead.text(), file=sys.stderr)
+    if input("Begin? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UserError(f"nothing was begun; {less}")
+
+
 def compute(options: Namespace, paper: Any, profile: str) -> Any:
     """The session of a paper whose runs are done here, or on the cluster that is asked for."""
-    from replab.report import session
+    from replab.report import asked, session
     from replab.runs import clusters
 
     if options.ranks != 1 and (options.workers or options.executor != "local"):
@@ -130,7 +175,7 @@ def compute(options: Namespace, paper: Any, profile: str) -> Any:
         return session.compute(
             paper,
             profile,
-            seeds=session.parse_seeds(options.seeds),
+            seeds=asked.parse_seeds(options.seeds),
             only=options.only,
             device=options.device,
             workers=options.workers,

@@ -100,7 +100,7 @@ def _row(accepted: Accepted, experiment: Experiment, profile: str, work: Work | 
         profile,
         len(planned),
         measured(records) if records else None,
-        _estimate(accepted, experiment, profile, missing, work) if missing else None,
+        estimate(accepted, experiment, profile, missing, work) if missing else None,
         work,
     )
 
@@ -157,13 +157,19 @@ def at_once(records: Iterable[Record]) -> int:
     return max(1, most)
 
 
-def _estimate(
+def estimate(
     accepted: Accepted,
     experiment: Experiment,
     profile: str,
     missing: Sequence[Variant],
     work: Work | None,
 ) -> Estimated:
+    """What runs without a record would take, by the first of this module's rules that applies.
+
+    Args:
+        missing: the variant of each run.
+        work: how multiply-adds become seconds, None where nobody has said.
+    """
     recipe = experiment.plans[profile].recipe
     costs = [experiment.cost(variant, recipe) for variant in missing]
     others = [p for p in reversed(PROFILES) if p != profile and p in experiment.plans]

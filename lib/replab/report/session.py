@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from replab import paths
 from replab.claims import evidence, printed
-from replab.claims.ledger import Ledger, build, wanted_selectors
+from replab.claims.ledger import Ledger, build
 from replab.claims.schema import Paper, load
 from replab.errors import CheckFailed, UserError
-from replab.report import digitised, poses, style, tables, text
+from replab.report import asked, digitised, poses, style, tables, text
 from replab.runs import campaign as campaigns
 from replab.runs.clusters import Cluster
-from replab.runs.executors import resolve_device
-from replab.runs.experiment import PROFILES, Experiment, Variant, require_profile
+from replab.runs.experiment import PROFILES, require_profile
 from replab.runs.record import Record
 from replab.runs.store import Store
 
@@ -290,7 +289,7 @@ def open_paper(paper: str, profile: str = "quick", seeds: str = "") -> Session:
     if mode != COMPUTE:
         known = f"{COMPUTE}, {evidence.MACHINE} or {evidence.COMMITTED}"
         raise UserError(f"{RECORDS_VARIABLE}={mode} means nothing; use {known}")
-    return compute(loaded, profile, seeds=parse_seeds(seeds))
+    return compute(loaded, profile, seeds=asked.parse_seeds(seeds))
 
 
 def compute(
@@ -318,18 +317,16 @@ def compute(
         CheckFailed: runs failed; what was done is kept.
     """
     store = Store()
-    device = cluster.resolve_device(device) if cluster else resolve_device(device)
     campaign = campaigns.plan(
         paper.replication,
         profile,
-        device=device,
         seeds=seeds,
-        wanted=_filter(paper, profile, only),
-        native_precision=cluster.native_precision(device) if cluster else None,
+        wanted=asked.wanted_runs(paper, profile, only),
+        **asked.place(device, cluster),
     )
     if not campaign.specs and not campaign.skipped:
-        asked = f" that fit '{only}'" if only else ""
-        raise UserError(f"profile {profile} of {paper.name} has no runs{asked}; see `claims`")
+        words = f" that fit '{only}'" if only else ""
+        raise UserError(f"profile {profile} of {paper.name} has no runs{words}; see `claims`")
     for notice in campaign.notices:
         print(f"note: {notice}", file=sys.stderr)
     for reason in dict.fromkeys(campaign.skipped.values()):
@@ -353,49 +350,3 @@ def compute(
     if only is None and not session.left:
         evidence.save_machine_ledger(session.ledger, store)
     return session
-
-
-def _filter(paper: Paper, profile: str, only: str | None) -> campaigns.Wanted:
-    from fnmatch import fnmatchcase
-
-    if only is None:
-        return lambda experiment, variant: True
-    selectors = wanted_selectors(paper, profile, only)
-
-    def wanted(experiment: Experiment, variant: Variant) -> bool:
-        return fnmatchcase(experiment.name, only) or any(
-            s.experiment == experiment.name and s.fits(variant) for s in selectors
-        )
-
-    return wanted
-
-
-def parse_seeds(words: str) -> tuple[int, ...] | None:
-    """Seeds from `5` (0 to 4), `3-5` or `0,4,7`; None from an empty text.
-
-    Raises:
-        UserError: the text is none of these.
-    """
-    text_ = words.strip()
-    if not text_:
-        return None
-    try:
-        if text_.isdigit():
-            count = int(text_)
-            seeds = tuple(range(count))
-        else:
-            seeds = tuple(
-                seed for part in text_.split(",") if part for seed in _seed_range(part.strip())
-            )
-    except ValueError:
-        seeds = ()
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise UserError(
-            f"--seeds {words}: write a number of seeds (5), a range (3-5) or a list (0,4,7)"
-        )
-    return seeds
-
-
-def _seed_range(part: str) -> range:
-    first, dash, last = part.partition("-")
-    return range(int(first), int(last if dash else first) + 1)
