@@ -19,7 +19,7 @@ from replab.datasets import (
     weights,
 )
 from replab.datasets.download import say
-from replab.errors import UserError
+from replab.errors import DownloadFailed, UserError
 
 
 @dataclass(frozen=True)
@@ -191,4 +191,10 @@ def fetch(
         raise UserError(f"there is nothing called {name!r} to fetch; known: {', '.join(table)}")
     if entry.size is not None and source is None:
         say(f"fetching {entry.name} …", quiet=quiet)
-    return entry.obtain(source, force=force, quiet=quiet)
+    try:
+        return entry.obtain(source, force=force, quiet=quiet)
+    except DownloadFailed as error:
+        # A set of several files fails by the address of one of them.
+        if entry.name in str(error):
+            raise
+        raise DownloadFailed(f"{entry.name}: {error}") from error
