@@ -137,8 +137,20 @@ class TestBeliefs:
     def test_photographs_stay_away(self, people):
         shown = self.record("all")
         shown.recipe["test_data"] = "lspet-test"
+        people.visible[1] = 2
+        people.visible[1, people.skeleton.joints.index("left_ankle")] = 0
         figure = beliefs.sheet([shown], {"with": {"supervision": "all"}})
         assert np.ptp(figure.axes[0].images[0].get_array()) == 0
+        # In their place the annotated limbs, of the right arm those in the colour of its side.
+        assert figure.axes[0].get_title() == "annotated"
+        (limbs,) = figure.axes[0].collections
+        drawn = [limb for limb in people.skeleton.limbs if 15 not in limb]
+        assert len(limbs.get_segments()) == len(drawn) == len(people.skeleton.limbs) - 1
+        (ring,) = figure.axes[0].lines
+        wrist = ring.get_xydata()[0]
+        ends = [ends for limb, ends in zip(drawn, limbs.get_segments(), strict=True) if 9 in limb]
+        assert any(np.allclose(place, wrist) for place in ends[0])
+        assert len({tuple(colour) for colour in limbs.get_colors()}) == 3
 
     def test_nothing_kept(self):
         (axis,) = beliefs.sheet([record(supervision="all")], NETS).axes

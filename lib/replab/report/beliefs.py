@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from replab import datasets
 from replab.datasets.pose_set import PoseSet
 from replab.errors import MissingData
-from replab.report import poses, shown_people, style
+from replab.keypoints.skeletons import Skeleton
+from replab.report import poses, shown_people, skeletons, style
 from replab.runs.record import Record
 
 SERIES = re.compile(r"belief_(?P<person>\d+)_(?P<joint>\d+)_stage(?P<stage>\d+)")
@@ -23,6 +24,7 @@ GROUND = 0.82
 LEAST = 0.1
 NOT_KEPT = "these runs kept no belief maps"
 Key = tuple[int, int, int]
+Limbs = list[tuple[str, NDArray[np.float64]]]
 
 
 def sheet(
@@ -37,7 +39,8 @@ def sheet(
     The first column is the crop; a ring marks the joint's annotated place, a cross the highest
     belief, whose value stands below. Each map has its own scale, from nothing to its highest, so
     that its shape can be seen, unless it believes nearly nothing. Generated people stand in their
-    crops, those of photographs on empty ground, since the photographs are not ours to give away.
+    crops. Photographs are not ours to give away: in their place stand the annotated limbs, coloured
+    by side, where the set is on this machine.
 
     Args:
         records: with the maps of the same people and joint.
@@ -66,20 +69,21 @@ def sheet(
     size: tuple[int, int] = tuple(first.recipe["input"])  # type: ignore[assignment]
     shape = first.series["belief_map"]
     grid = int(shape["x"][0]), int(shape["y"][0])
-    crops, truth = _crops(first, people, joint, size)
+    crops, truth, limbs = _crops(first, people, joint, size)
     columns = 1 + sum(len(found) for found in stages.values())
     tall = width * size[1] / size[0]
     figure, axes = style.subplots(
         len(people), columns, width=0.2 + width * columns, height=0.7 + (tall + 0.03) * len(people)
     )
     axes = np.asarray(axes, dtype=object).reshape(len(people), columns)
-    for line, person, crop, place in zip(axes, people, crops, truth, strict=True):
-        _crop(line[0], crop, place)
+    for line, person, crop, place, ends in zip(axes, people, crops, truth, limbs, strict=True):
+        _crop(line[0], crop, place, ends)
         cells = iter(line[1:])
         for label, found in stages.items():
             for stage in found:
                 _belief(next(cells), crop, place, maps[label][person, joint, stage], grid)
-    axes[0, 0].set_title("crop", fontsize=8.5)
+    first_column = "annotated" if any(limbs) else "crop"
+    axes[0, 0].set_title(first_column, fontsize=8.5)
     column = 1
     for label, found in stages.items():
         for stage in found:
@@ -103,8 +107,11 @@ def _maps(record: Record) -> dict[Key, Mapping[str, Sequence[float]]]:
 
 def _crops(
     record: Record, people: Sequence[int], joint: int, size: tuple[int, int]
-) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64] | None]]:
-    """Crops H×W in shades of grey, 0–1, and the joint's places in them, None if unknown."""
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64] | None], list[Limbs]]:
+    """Crops H×W in shades of grey, 0–1, the joint's places in them, and limbs to draw there.
+
+    Places are None if unknown; there are limbs where the crop is not to be shown.
+    """
     import torch
 
     from replab.keypoints.affine import transform
@@ -115,13 +122,25 @@ def _crops(
     ground = [np.full((size[1], size[0]), GROUND) for _ in people]
     found = _open(name)
     if found is None:
-        return ground, [None] * len(people)
+        return ground, [None] * len(people), [[] for _ in people]
     own = codec(str(record.recipe.get("codec", "released")), sigma=float(record.recipe["sigma"]))
     crops, matrices = crops_of(found, people, size, own)
-    places = transform(torch.from_numpy(found.joints[list(people), joint][:, None]), matrices)
-    shades = [crop.double().mean(-1).numpy() / 255 for crop in crops]
-    shown = shades if name in datasets.PEOPLE else ground
-    return shown, [place.numpy() for place in places[:, 0]]
+    places = transform(torch.from_numpy(found.joints[list(people)]), matrices).numpy()
+    truth = list(places[:, joint])
+    if name in datasets.PEOPLE:
+        shades = [crop.double().mean(-1).numpy() / 255 for crop in crops]
+        return shades, truth, [[] for _ in people]
+    seen = found.visible[list(people)] > 0
+    return ground, truth, [_limbs(*one, found.skeleton) for one in zip(places, seen, strict=True)]
+
+
+def _limbs(joints: NDArray[np.float64], seen: NDArray[np.bool_], skeleton: Skeleton) -> Limbs:
+    """Of each limb whose joints are both annotated, its side's colour and its ends, 2×2 px."""
+    return [
+        (skeletons.SIDES[side], joints[list(limb)])
+        for limb, side in zip(skeleton.limbs, skeletons.sides(skeleton), strict=True)
+        if seen[list(limb)].all()
+    ]
 
 
 def _open(name: str) -> PoseSet | None:
@@ -135,9 +154,15 @@ def _open(name: str) -> PoseSet | None:
     return people if people.fingerprint == datasets.fingerprint(name) else None
 
 
-def _crop(axis: Any, crop: NDArray[np.float64], place: NDArray[np.float64] | None) -> None:
+def _crop(
+    axis: Any, crop: NDArray[np.float64], place: NDArray[np.float64] | None, limbs: Limbs
+) -> None:
+    from matplotlib.collections import LineCollection
+
     axis.imshow(crop, cmap="gray", vmin=0, vmax=1)
     axis.set_axis_off()
+    colours, ends = zip(*limbs, strict=True) if limbs else ((), ())
+    axis.add_collection(LineCollection(list(ends), colors=list(colours), linewidths=2.0))
     _ring(axis, place)
 
 
