@@ -199,6 +199,8 @@ COMMANDS: dict[str, Way] = {
     "python -m replab run hrnet scaled --variant net=hrnet exchange=all --seed 3": Begun(
         "scaled[net=hrnet,exchange=all] seed 3"
     ),
+    "python -m replab run cpm lspet_reduced --profile standin --seed 0 --variant net=base "
+    "stages=3 supervision=in-turn": Begun("lspet_reduced[net=base,stages=3,supervision=in-turn] seed 0"),
     "python -m replab run own_nets pose --profile standin": Begun("pose[net=hrnet] seed 0"),
     "python -m replab run resnet shortened --profile standin --variant net=resnet depth=20 "
     "--keep-weights": Begun("shortened[net=resnet,depth=20] seed 0"),
@@ -226,6 +228,9 @@ COMMANDS: dict[str, Way] = {
     "python -m replab claims hrnet --only 'table1.hrnet-w32-*'": Run("table1.hrnet-w32-scratch"),
     "python -m replab claims <paper> --only '<id>'": Run(
         "table1.hrnet-w32-scratch", (("<paper>", "hrnet"), ("<id>", "table1.hrnet-w32-*"))
+    ),
+    "python -m replab claims cpm --profile standin --only standin.reduced.in-turn --json": Run(
+        '"supports": "fig6b.order"'
     ),
     "python -m replab fetch": Run("coco-train2017"),
     "python -m replab report PAPER": Run("resnet", (("PAPER", "resnet"),)),
