@@ -107,6 +107,10 @@ What was done. See [the verdicts](../../docs/reading-verdicts.md#the-four-verdic
 [the notebook](../../results/demo/quick/demo.ipynb), [the code](experiments.py) and
 [elsewhere](https://example.org/).
 
+```
+python -m replab replicate demo --seeds 3-5
+```
+
 | where | what |
 | --- | --- |
 | here | sums |

@@ -23,6 +23,11 @@ def test_the_site_has_a_page_for_everything_and_is_small(site):
     assert size <= 25e6
 
 
+def test_commands_are_not_coloured_as_python(site):
+    text = (site / "papers" / "demo.html").read_text(encoding="utf-8")
+    assert "<span></span>python -m replab replicate demo --seeds 3-5\n" in text
+
+
 def test_nothing_of_the_machine_that_built_it_is_left(site, checkout):
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")

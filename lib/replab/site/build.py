@@ -31,6 +31,8 @@ SETTINGS: dict[str, Any] = {
     "nb_code_prompt_show": "Show the code",
     "nb_code_prompt_hide": "Hide the code",
     "nb_render_markdown_format": "gfm",
+    # What stands between fences without a language are commands; as Python they look wrong.
+    "highlight_language": "none",
     "myst_heading_anchors": 3,
     "myst_enable_extensions": [],
     # Documents link to pages that Sphinx does not know; `links` checks every one of them.
