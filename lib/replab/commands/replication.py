@@ -82,8 +82,8 @@ def replicate(options: Namespace) -> int:
         with Store().exclusive(f"render-{paper}-{profile}"):
             if options.seeds:
                 values["seeds"] = options.seeds
-            rendered = notebook.render(paper, profile, values, records="machine")
-            problem = notebook.nbval(paper, profile)
+            words = (paper, profile, values)
+            rendered, problem = notebook.render_and_check(*words, records="machine")
         if problem:
             raise CheckFailed(f"nbval finds the rendered notebook changed:\n{problem}")
         lines += [claim_line(e) for e in entries if e.supports] + [computed.summary()]

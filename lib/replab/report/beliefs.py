@@ -39,8 +39,8 @@ def sheet(
     The first column is the crop; a ring marks the joint's annotated place, a cross the highest
     belief, whose value stands below. Each map has its own scale, from nothing to its highest, so
     that its shape can be seen, unless it believes nearly nothing. Generated people stand in their
-    crops. Photographs are not ours to give away: in their place stand the annotated limbs, coloured
-    by side, where the set is on this machine.
+    crops. Photographs are not ours to give away: in their place stand the annotated limbs, in the
+    colours of their sides, where the set is on this machine.
 
     Args:
         records: with the maps of the same people and joint.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,34 @@ def render(paper: str, profile: str, values: Mapping[str, Value], *, records: st
         CheckFailed: a cell failed; the partial notebook is kept and named.
         UserError: the results cannot be written.
     """
+    target, notebook = _rendered(paper, profile, values, records)
+    _write_page(notebook, target, profile)
+    return target
+
+
+def render_and_check(
+    paper: str, profile: str, values: Mapping[str, Value], *, records: str
+) -> tuple[Path, str]:
+    """As `render`, and `nbval`, which looks at the notebook while its page is being made.
+
+    Returns:
+        The rendered notebook, and what nbval said if a cell differs or fails.
+
+    Raises:
+        CheckFailed: a cell failed; the partial notebook is kept and named.
+        UserError: the results cannot be written.
+    """
+    target, notebook = _rendered(paper, profile, values, records)
+    with ThreadPoolExecutor(1) as beside:
+        checked = beside.submit(nbval, paper, profile)
+        _write_page(notebook, target, profile)
+        return target, checked.result()
+
+
+def _rendered(
+    paper: str, profile: str, values: Mapping[str, Value], records: str
+) -> tuple[Path, Any]:
+    """Execute a notebook and keep it and its figures; where it stands, and its content."""
     target = rendered_path(paper, profile)
     work = paths.store_dir() / "render" / f"{paper}-{profile}-{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
@@ -130,12 +159,16 @@ def render(paper: str, profile: str, values: Mapping[str, Value], *, records: st
         _execute(paper, executed, {"profile": profile, **values}, environment, target)
         notebook = clean(_read(executed), records=records)
         _write_notebook(notebook, target)
-        write_text(target.with_suffix(".html"), to_html(notebook, f"{paper}, profile {profile}"))
         _replace_folder(work / "figures", target.parent / "figures")
     finally:
         shutil.rmtree(work, ignore_errors=True)
     target.with_suffix(".failed.ipynb").unlink(missing_ok=True)
-    return target
+    return target, notebook
+
+
+def _write_page(notebook: Any, target: Path, profile: str) -> None:
+    page = to_html(notebook, f"{target.stem}, profile {profile}")
+    write_text(target.with_suffix(".html"), page)
 
 
 def _execute(
