@@ -5,7 +5,7 @@ import json
 import pytest
 
 from replab.claims import evidence
-from replab.claims.acceptance import accept, accepted_profiles, check
+from replab.claims.acceptance import accept, accepted_profiles, check, other_seeds
 from replab.errors import UserError
 from replab.files import write_json
 from replab.runs import record as records
@@ -318,6 +318,13 @@ def test_changed_verdicts_are_told(accepted):
     accepted.edit("claims.csv", "table1.a.params", "table1.c.params")
     _, changed = accept(accepted.load(), "quick", accepted.store)
     assert changed == ["table1.a.params: not reproduced → gone"]
+
+
+def test_seeds_that_no_plan_asks_for_are_told(accepted):
+    assert other_seeds(accepted.load(), "quick") == {}
+    accepted.keep(accepted.trained(seeds=(0, 11, 10)))
+    accept(accepted.load(), "quick", accepted.store)
+    assert other_seeds(accepted.load(), "quick") == {"train": [10, 11]}
 
 
 def test_records_that_no_ledger_rests_on_go(accepted):

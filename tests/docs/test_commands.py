@@ -200,7 +200,9 @@ COMMANDS: dict[str, Way] = {
         "scaled[net=hrnet,exchange=all] seed 3"
     ),
     "python -m replab run cpm lspet_reduced --profile standin --seed 0 --variant net=base "
-    "stages=3 supervision=in-turn": Begun("lspet_reduced[net=base,stages=3,supervision=in-turn] seed 0"),
+    "stages=3 supervision=in-turn": Begun(
+        "lspet_reduced[net=base,stages=3,supervision=in-turn] seed 0"
+    ),
     "python -m replab run own_nets pose --profile standin": Begun("pose[net=hrnet] seed 0"),
     "python -m replab run resnet shortened --profile standin --variant net=resnet depth=20 "
     "--keep-weights": Begun("shortened[net=resnet,depth=20] seed 0"),

@@ -19,6 +19,7 @@ __all__ = [
     "accept",
     "accepted_profiles",
     "check",
+    "other_seeds",
     "regress",
 ]
 
@@ -63,6 +64,24 @@ def accept(paper: Paper, profile: str, store: Store) -> tuple[Ledger, list[str]]
         if before[claim] != now.get(claim)
     ]
     return ledger, changed
+
+
+def other_seeds(paper: Paper, profile: str) -> dict[str, list[int]]:
+    """Seeds of the accepted runs that no plan asks for, by experiment.
+
+    Further seeds are further evidence, unless the experiment was chosen by them: then they have no
+    place in its verdict, and whoever accepts has to know that they are in it.
+
+    Raises:
+        UserError: the ledger or a record is missing or broken.
+    """
+    found: dict[str, set[int]] = {}
+    for record in evidence.committed(paper, profile)[1]:
+        experiment = paper.replication.experiments[record.experiment]
+        planned = experiment.plans[profile].seeds
+        if not experiment.deterministic and record.seed not in planned:
+            found.setdefault(record.experiment, set()).add(record.seed)
+    return {name: sorted(seeds) for name, seeds in sorted(found.items())}
 
 
 def accepted_profiles(paper: str) -> list[str]:

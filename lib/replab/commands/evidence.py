@@ -68,6 +68,11 @@ def accept(options: Namespace) -> None:
     print(f"scaled claims: {text.counts_line(ledger.counts(scaled=True))}")
     for line in changed:
         print(f"changed: {line}")
+    for name, seeds in acceptance.other_seeds(paper, profile).items():
+        print(
+            f"note: {name} has seeds that its plan has not: {', '.join(map(str, seeds))}; if the "
+            "experiment was chosen by them, take them out of the store and accept again"
+        )
 
 
 def docs(options: Namespace) -> None:
