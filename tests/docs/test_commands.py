@@ -299,6 +299,7 @@ COMMANDS: dict[str, Way] = {
             "python -m replab score cifar10 --weights FILE.safetensors",
             "python -m replab score F.safetensors",
             "python -m replab score FILE.safetensors",
+            "python -m replab score results/own_nets/weights/pose_small.safetensors",
             "python -m replab export RUN-ID --out F",
             "python -m replab export RUN-ID --out FILE.safetensors",
             "python -m replab export RUN-ID --out results/own_nets/weights/pose_small.safetensors",
