@@ -1,5 +1,6 @@
 """One run: its record, or one line that says why there is none."""
 
+import json
 import os
 import time
 
@@ -140,9 +141,12 @@ def test_wall_time_is_that_of_all_sessions(tiny, monkeypatch):
     spec = tiny.specs("add")[0]
     workspace = tiny.store.workspace(spec)
     workspace.mkdir(parents=True)
-    (workspace / "clock.json").write_text("100.0\n")
+    noted = {"elapsed_s": 100.0, "started": "2026-11-22T10:00:00+00:00", "sessions": 2}
+    (workspace / "clock.json").write_text(json.dumps(noted))
     run(tiny, spec)
-    assert 100 <= tiny.store.find(spec).provenance["wall_s"] < 130
+    provenance = tiny.store.find(spec).provenance
+    assert 100 <= provenance["wall_s"] < 130
+    assert (provenance["started"], provenance["sessions"]) == (noted["started"], 3)
 
 
 def test_the_clock_notes_now_and_then(tmp_path, monkeypatch):
@@ -152,9 +156,15 @@ def test_the_clock_notes_now_and_then(tmp_path, monkeypatch):
     assert not path.exists()
     monkeypatch.setattr(clock, "_noted", time.monotonic() - 6)
     clock.tick()
-    assert 0 <= float(path.read_text()) < 60
-    path.write_text("broken")
-    assert execution._Clock(path).watch.elapsed() < 60
+    noted = json.loads(path.read_text())
+    assert 0 <= noted["elapsed_s"] < 60
+    again = execution._Clock(path).watch
+    assert (again.started, again.sessions) == (clock.watch.started, 2)
+    for damage in ("broken", "3.5", "{}", '{"elapsed_s": null, "started": "", "sessions": 1}'):
+        path.write_text(damage)
+        watch = execution._Clock(path).watch
+        assert watch.elapsed() < 60
+        assert watch.sessions == 1
 
 
 def test_threads_reach_torch(tiny):

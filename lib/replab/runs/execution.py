@@ -1,6 +1,7 @@
 """Doing one run: from its spec to its record in the store."""
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -145,21 +146,31 @@ def make_context(
 
 
 class _Clock:
-    """Wall time of a run over all the sessions it took."""
+    """Wall time of a run over all the sessions it took, and when the first of them began."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            already = float(path.read_text())
-        except (OSError, ValueError):  # the first session of this run
-            already = 0.0
-        self.watch = Stopwatch(already_s=already)
+            noted = json.loads(path.read_text())
+            self.watch = Stopwatch(
+                already_s=float(noted["elapsed_s"]),
+                started=str(noted["started"]),
+                sessions=int(noted["sessions"]) + 1,
+            )
+        # The first session of this run, or one whose predecessor left no clock that can be read.
+        except (OSError, ValueError, TypeError, KeyError):
+            self.watch = Stopwatch()
         self._noted = time.monotonic()
 
     def tick(self) -> None:
         if time.monotonic() - self._noted > 5:
             self._noted = time.monotonic()
-            write_json(self._path, round(self.watch.elapsed(), 1))
+            noted = {
+                "elapsed_s": round(self.watch.elapsed(), 1),
+                "started": self.watch.started,
+                "sessions": self.watch.sessions,
+            }
+            write_json(self._path, noted)
 
 
 def _use_threads(threads: int) -> None:

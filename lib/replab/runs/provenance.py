@@ -25,12 +25,13 @@ class Provenance:
         commit: of the checkout, 40 hexadecimal digits, or `unknown` outside git.
         dirty: whether tracked files differed from the commit.
         versions: of Python, replab and the packages that move numbers.
-        started: UTC, ISO 8601, whole seconds.
+        started: UTC, ISO 8601, whole seconds; of the first session.
         wall_s: seconds the run took, over all its sessions.
         peak_mem_bytes: largest resident memory of the process, or of the GPU where one was used.
         throughput: images per second of the main loop, if there is one.
         engine: how the main loop computed (`eager`, `compiled`, `cuda-graph`), if there is one.
         ranks: processes that shared the batches; time and memory are the first one's.
+        sessions: how often it was begun or gone on with from a checkpoint.
     """
 
     commit: str
@@ -44,15 +45,26 @@ class Provenance:
     throughput: float | None
     engine: str
     ranks: int = 1
+    sessions: int = 1
 
 
 class Stopwatch:
-    """Starts when made; `provenance` closes it."""
+    """Starts when made; `provenance` closes it.
 
-    def __init__(self, *, already_s: float = 0.0) -> None:
+    Args:
+        already_s: seconds that earlier sessions of the run took.
+        started: when the first of them began; now if there was none.
+        sessions: how many there are with this one.
+    """
+
+    def __init__(
+        self, *, already_s: float = 0.0, started: str | None = None, sessions: int = 1
+    ) -> None:
         self._already = already_s
         self._began = time.perf_counter()
-        self.started = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
+        self.started = started or now
+        self.sessions = sessions
 
     def elapsed(self) -> float:
         """Seconds since the start, those of earlier sessions of the same run included."""
@@ -75,6 +87,7 @@ class Stopwatch:
             throughput=None if throughput is None else round(throughput, 1),
             engine=engine,
             ranks=ranks,
+            sessions=self.sessions,
         )
 
 
