@@ -242,8 +242,8 @@ def test_no_path_of_this_machine(tiny, monkeypatch):
 def test_provenance(tiny):
     watch = provenance.Stopwatch(already_s=100)
     found = provenance.as_dict(watch.provenance(device="cpu", throughput=3.14159))
-    assert set(found) == {*ORIGIN, "engine", "ranks"}
-    assert found["ranks"] == 1
+    assert set(found) == {*ORIGIN, "engine", "ranks", "sessions"}
+    assert (found["ranks"], found["sessions"]) == (1, 1)
     assert found["versions"]["python"] == platform.python_version()
     assert found["versions"]["replab"] == __version__
     assert "torch" in found["versions"]
@@ -279,9 +279,10 @@ def test_the_state_of_the_checkout(tmp_path):
 
 
 def test_hardware(monkeypatch, tmp_path):
+    from replab.cores import available_cores
     from replab.runs import hardware
 
-    assert hardware.available_cores() >= 1
+    assert available_cores() >= 1
     info = tmp_path / "cpuinfo"
     monkeypatch.setattr(hardware, "_CPUINFO", info)
     info.write_text("model name\t: A  Fine   Processor\nflags\t\t: avx512f avx512_bf16 sse\n")
@@ -292,4 +293,4 @@ def test_hardware(monkeypatch, tmp_path):
     info.unlink()
     assert hardware.native_precision("cpu") == "fp32"
     assert hardware.native_precision("mps") == "fp32"
-    assert hardware.cpu_name().endswith(f"{hardware.available_cores()} cores")
+    assert hardware.cpu_name().endswith(f"{available_cores()} cores")

@@ -14,8 +14,8 @@ def check(options: Namespace) -> int:
 
     from replab.claims import acceptance, shipped_weights
     from replab.claims.schema import load
+    from replab.cores import available_cores
     from replab.report import docs_pages, notebook
-    from replab.runs.hardware import available_cores
 
     problems = []
     found: dict[str, list[str]] = {}

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def run(options: Namespace) -> None:
     """`run`: one run, with nothing but torch, numpy and light packages."""
+    from replab.cores import available_cores
     from replab.runs import campaign, executors
     from replab.runs.execution import execute
-    from replab.runs.hardware import available_cores
     from replab.runs.ranks import execute_together
     from replab.runs.store import Store
     from replab.training import distributed

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replab.cores import available_cores
 from replab.errors import UserError
 
 if TYPE_CHECKING:
@@ -232,10 +233,3 @@ def _end_with_parent(worker: int) -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def available_cores() -> int:
-    """Cores that this process may use (its affinity, where the system has such a thing)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

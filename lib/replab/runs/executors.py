@@ -19,9 +19,10 @@ from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import Any
 
+from replab.cores import available_cores
 from replab.errors import UserError
 from replab.runs.execution import RunFailed, execute
-from replab.runs.hardware import available_cores, has_nvidia_driver
+from replab.runs.hardware import has_nvidia_driver
 from replab.runs.identity import RunSpec, device_class
 from replab.runs.progress import ProgressLine
 from replab.runs.store import Store

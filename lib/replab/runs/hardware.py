@@ -1,10 +1,11 @@
 """What this machine has: cores, their name, native bfloat16."""
 
-import os
 import platform
 import re
 import shutil
 from pathlib import Path
+
+from replab.cores import available_cores
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -16,13 +17,6 @@ def cpu_name() -> str:
         match = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
         name = match.group(1) if match else name
     return f"{' '.join(name.split())}, {available_cores()} cores"
-
-
-def available_cores() -> int:
-    """Cores that this process may use (its affinity, where the system has such a thing)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def has_nvidia_driver() -> bool:

@@ -18,11 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from replab.cores import available_cores
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, read_json, write_json
 from replab.runs.execution import RunFailed, execute, failures, make_context
 from replab.runs.experiment import load_replication, require_experiment
-from replab.runs.hardware import available_cores
 from replab.runs.identity import RunSpec
 from replab.runs.store import Store
 from replab.training import distributed

@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from replab.cores import available_cores
 from replab.errors import UserError
 from replab.files import make_folder
 from replab.runs.cluster_jobs import Cancelled, Ending, Job, Refused, WorkerDied, require_device
-from replab.runs.hardware import available_cores
 from replab.runs.slurm_jobs import SlurmWork, forget, note, recall
 from replab.runs.store import Store
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replab import files
-from replab.datasets.image_files import available_cores
+from replab.cores import available_cores
 from replab.datasets.people import annotations, scenes
 from replab.datasets.people.difficulty import level
 from replab.errors import UserError
