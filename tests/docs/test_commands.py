@@ -335,6 +335,10 @@ COMMANDS: dict[str, Way] = {
         f"{IN_REPORTS}::TestReplicate::test_again_reuses_the_records_and_renders_the_same_bytes",
         ('"accept", "mini"',),
     ),
+    "python -m replab render --profile standin": Elsewhere(
+        f"{IN_REPORTS}::TestReplicate::test_render_needs_no_store_and_gives_the_same_bytes",
+        ('"render", "--profile"',),
+    ),
     "python -m replab check": Elsewhere("tests/report/test_check.py", ('"check"',)),
     "python -m replab regress": Elsewhere(
         f"{IN_REPORTS}::TestRegress", ('"regress", "--workers"',)

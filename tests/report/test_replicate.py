@@ -56,6 +56,22 @@ class TestReplicate:
         assert done.returncode == 0, done.stderr
         assert "runs to do" not in done.stderr
 
+    def test_render_needs_no_store_and_gives_the_same_bytes(self, accepted, tmp_path):
+        twin = accepted.copy(tmp_path)
+        folder = twin.rendered.parent
+        before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        shutil.rmtree(twin.root / ".replab")
+        shutil.rmtree(folder / "figures")
+        twin.rendered.write_text("lost")
+        done = twin.replab("render", "--profile", "quick")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == "results/mini/quick/mini.ipynb"
+        assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+        assert not list((twin.root / ".replab").rglob("*.json"))
+        done = twin.replab("render", "mini", "--profile", "paper")
+        assert done.returncode == 2
+        assert "nothing was accepted of mini paper" in twin.one_line(done.stderr)
+
     def test_strict_turns_a_claim_that_fails_into_exit_code_one(self, accepted, tmp_path):
         twin = accepted.copy(tmp_path)
         done = twin.replab("replicate", "mini", "--strict", "--only", "table1.*")

@@ -1,6 +1,6 @@
 """What each command does, given its parsed options; returns the exit code if it is not 0."""
 
-from replab.commands.evidence import accept, check, docs, export, import_, report, site
+from replab.commands.evidence import accept, check, docs, export, import_, render, report, site
 from replab.commands.listings import claims, list_models, list_papers
 from replab.commands.machine import bench, fetch
 from replab.commands.replication import regress, replicate, run
@@ -17,6 +17,7 @@ __all__ = [
     "list_models",
     "list_papers",
     "regress",
+    "render",
     "replicate",
     "report",
     "run",

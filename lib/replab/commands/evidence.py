@@ -4,8 +4,8 @@ import sys
 from argparse import Namespace
 
 from replab.cli import emit
-from replab.errors import CheckFailed
-from replab.runs.experiment import papers, require_profile
+from replab.errors import CheckFailed, UserError
+from replab.runs.experiment import papers, require_paper, require_profile
 
 
 def check(options: Namespace) -> int:
@@ -47,6 +47,26 @@ def check(options: Namespace) -> int:
     if not options.json:
         print("the accepted ledgers follow from the committed records")
     return 0
+
+
+def render(options: Namespace) -> None:
+    """`render`: accepted notebooks anew from the committed records, without a single run."""
+    from replab.claims import acceptance
+    from replab.report import notebook
+
+    for name in options.papers:
+        require_paper(name)
+    wanted = [
+        (name, profile)
+        for name in options.papers or papers()
+        for profile in acceptance.accepted_profiles(name)
+        if options.profile in (None, profile)
+    ]
+    if not wanted:
+        asked = " ".join([*options.papers, *filter(None, [options.profile])]) or "any paper"
+        raise UserError(f"nothing was accepted of {asked}; see `python -m replab list`")
+    done = notebook.render_all(wanted)
+    emit({"rendered": done}, options.json, "\n".join(done))
 
 
 def accept(options: Namespace) -> None:

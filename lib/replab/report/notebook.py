@@ -1,21 +1,24 @@
 """Notebooks: parameters validated, executed by papermill, cleaned, kept as .ipynb and HTML."""
 
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from replab import paths
+from replab.cores import available_cores
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, write_bytes, write_text
 from replab.report.session import RECORDS_VARIABLE
 from replab.report.style import FIGURES_VARIABLE
+from replab.runs.store import Store
 
 CHECK_TAG = "nbval-check-output"
 # Parameters that are paths or secrets have no place here: they would be committed.
@@ -138,6 +141,33 @@ def render_and_check(
         checked = beside.submit(nbval, paper, profile)
         _write_page(notebook, target, profile)
         return target, checked.result()
+
+
+def render_all(wanted: Sequence[tuple[str, str]]) -> list[str]:
+    """Render notebooks from the committed records, as many at a time as there are cores.
+
+    Args:
+        wanted: papers and profiles.
+
+    Returns:
+        The rendered notebooks, from the root of the checkout.
+
+    Raises:
+        CheckFailed: a cell failed; the others are rendered.
+        UserError: a record is missing, or the results cannot be written.
+    """
+    # Papermill keeps an event loop and signal handlers, which are a process's own.
+    spawn = multiprocessing.get_context("spawn")
+    workers = min(available_cores(), len(wanted))
+    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        jobs = [pool.submit(_render_committed, *one) for one in wanted]
+        wait(jobs)
+        return [job.result().relative_to(paths.root()).as_posix() for job in jobs]
+
+
+def _render_committed(paper: str, profile: str) -> Path:
+    with Store().exclusive(f"render-{paper}-{profile}"):
+        return render(paper, profile, {}, records="committed")
 
 
 def _rendered(
