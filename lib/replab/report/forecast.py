@@ -143,19 +143,16 @@ def forecast(
         if not variants:
             continue
         left = _without_record(planned, experiment, variants, found)
-        expected = (
-            costs.estimate(accepted, experiment, profile, left, work.get(experiment.name))
-            if left
-            else None
-        )
-        known = expected is not None and expected.seconds is not None
+        unit = work.get(experiment.name)
+        expected = costs.estimate(accepted, experiment, profile, left, unit) if left else None
+        seconds = expected.seconds if expected else None
         rows.append(
             Row(
                 experiment.name,
                 len(variants),
                 len(left),
-                sum(expected.seconds) if expected and expected.seconds is not None else None,
-                expected.device if expected and known else "",
+                None if seconds is None else sum(seconds),
+                expected.device if expected else "",
             )
         )
     absent = [d for d in downloads.needed(paper.replication, profile, wanted) if _is_absent(d)]
