@@ -64,14 +64,15 @@ def replicate(options: Namespace) -> int:
     values = notebook.parse_parameters(paper, _pairs(options.parameter))
     if "profile" in values:
         raise UserError("-p profile=…: use --profile instead")
+    loaded = load(paper)
     if options.dry_run:
-        ahead = forecast(options, load(paper), profile)
+        ahead = forecast(options, loaded, profile)
         emit(asdict(ahead), options.json, ahead.text())
         return 0
     # Who asks for one claim has looked; who asks for a whole profile may not know what it is.
     if profile != "quick" and options.only is None and not options.yes:
-        consent(forecast(options, load(paper), profile))
-    computed = compute(options, load(paper), profile)
+        consent(forecast(options, loaded, profile))
+    computed = compute(options, loaded, profile)
     if computed.left:
         left = {"paper": paper, "profile": profile, "left": computed.left}
         emit(left, options.json, "\n".join([*computed.left, left_line(computed)]))

@@ -10,7 +10,7 @@ from replab.report import cost_file, cost_page, costs, downloads, verdicts
 from replab.report.costs import CORE, GPU
 from replab.report.downloads import Download
 from replab.runs import campaign
-from replab.runs.campaign import Campaign, Wanted
+from replab.runs.campaign import Wanted
 from replab.runs.experiment import Experiment, Variant
 from replab.runs.record import Record
 from replab.runs.store import Store
@@ -142,7 +142,7 @@ def forecast(
         variants = _variants(experiment, profile, seeds, wanted)
         if not variants:
             continue
-        left = _without_record(planned, experiment, variants, found)
+        left = _without_record(experiment, variants, found)
         unit = work.get(experiment.name)
         expected = costs.estimate(accepted, experiment, profile, left, unit) if left else None
         seconds = expected.seconds if expected else None
@@ -172,7 +172,7 @@ def _variants(
 
 
 def _without_record(
-    planned: Campaign, experiment: Experiment, variants: Sequence[Variant], found: Sequence[Record]
+    experiment: Experiment, variants: Sequence[Variant], found: Sequence[Record]
 ) -> list[Variant]:
     """Variants of the runs that have no record, those whose data are not here among them."""
     left = list(variants)
