@@ -8,6 +8,7 @@ EXPERIMENTS = (
     cifar.DEGRADATION,
     mechanism.MECHANISM,
     cifar.SHORTENED,
+    cifar.WARMED_UP,
     cifar.PRECISION,
     cifar.CIFAR,
     cifar.GHOST,

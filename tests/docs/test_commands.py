@@ -129,7 +129,7 @@ class Files:
 
 
 Way = Run | Forecast | Begun | Fetched | Elsewhere | Session | Files
-SHORTENED = Forecast("shortened", 12)
+SHORTENED = Forecast("shortened", 20)
 TABLE1 = Forecast("released", 8)
 REDUCED = Forecast("lspet_reduced", 12)
 PREDICTED = "pictures: 1, people: 1 (boxes: whole)"
