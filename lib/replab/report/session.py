@@ -75,19 +75,26 @@ class Session:
             )
         return sorted(found, key=lambda r: r.seed)
 
-    def first(self, *experiments: str) -> list[Record]:
+    def first(self, *experiments: str, **variant: Any) -> list[Record]:
         """Records of the first of some experiments that this profile has run.
 
+        Args:
+            variant: values that the runs' variants are to have.
+
         Raises:
-            UserError: it has run none of them.
+            UserError: it has run none of them, or none with these values.
         """
-        for experiment in experiments:
-            if any(r.experiment == experiment for r in self.records):
-                return self.runs(experiment)
-        return self.runs(experiments[-1])
+        done = {r.experiment for r in self.records}
+        found = next((e for e in experiments if e in done), experiments[-1])
+        return self.runs(found, **variant)
 
     def draw(
-        self, name: str, figure: Callable[..., Any], *experiments: str, **options: Any
+        self,
+        name: str,
+        figure: Callable[..., Any],
+        *experiments: str,
+        where: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         """Draw and keep a figure of the first of some experiments that this profile has run.
 
@@ -96,9 +103,10 @@ class Session:
         Args:
             name: of the file.
             figure: makes the figure from the records and the options.
+            where: values that the runs' variants are to have.
         """
         try:
-            records = self.first(*experiments)
+            records = self.first(*experiments, **(where or {}))
         except UserError:
             from IPython.display import display
 
