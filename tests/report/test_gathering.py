@@ -80,3 +80,43 @@ def test_a_network_without_runs_is_named_with_those_that_have_some():
     pair = gathering.between("{net}-{depth}", ("plain-110", "plain-56"))
     with pytest.raises(UserError, match="no run is called plain-56; the records have plain-20"):
         pair(RECORDS)
+
+
+NETS = {
+    "deep": {"net": "plain", "depth": 110},
+    "shallow": {"net": ("plain", "other"), "depth": 20},
+}
+
+
+def test_one_seed_for_all_that_are_shown():
+    some = [r for r in RECORDS if r.variant["norm"] == "batch" and r.seed != 0]
+    found = gathering.of_one_seed(some, NETS)
+    assert {label: (r.variant["depth"], r.seed) for label, r in found.items()} == {
+        "deep": (110, 1),
+        "shallow": (20, 1),
+    }
+
+
+def test_without_a_common_seed_each_shows_its_lowest_and_the_absent_are_left_out():
+    deep, shallow = made_record({"net": "plain", "depth": 110}, 2), made_record({"depth": 20}, 0)
+    assert gathering.of_one_seed([deep, shallow], NETS) == {"deep": deep}
+    shallow = made_record({"net": "other", "depth": 20}, 0)
+    found = gathering.of_one_seed([deep, shallow], NETS)
+    assert [r.seed for r in found.values()] == [2, 0]
+    assert gathering.of_one_seed([], NETS) == {}
+
+
+def test_a_label_leaves_out_what_a_variant_lacks():
+    record = made_record({"net": "plain", "depth": 20}, 0)
+    assert gathering.labelled(record, "{net}, {norm}", {"plain": "plain net"}) == "plain net"
+    assert gathering.labelled(record, "{net}-{depth}") == "plain-20"
+
+
+def test_a_variant_fits_by_value_by_choice_and_by_absence():
+    record = made_record({"net": "hr", "size": 2}, 0)
+    assert gathering.fits(record, {})
+    assert gathering.fits(record, {"net": "hr", "size": (1, 2)})
+    assert gathering.fits(record, {"fusion": None})
+    assert gathering.fits(record, {"fusion": ("all", None)})
+    assert not gathering.fits(record, {"net": "sb"})
+    assert not gathering.fits(record, {"net": "hr", "fusion": "all"})

@@ -75,6 +75,13 @@ def test_profiles_of_nets_of_different_depths_lie_over_each_other():
     assert [list(line.get_xdata()) for line in axis.lines] == [[0, 0.5, 1], [0, 1]]
 
 
+def test_profiles_of_some_networks_alone():
+    look = {"panel": "{norm}", "line": "{net}-{depth}", "rows": {"g": "g"}}
+    figure = layers.profiles(STRUCTURE, **look, where={"net": "plain", "norm": "none"})
+    assert [axis.get_title() for axis in figure.axes] == ["no BN"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["plain-20", "plain-110"]
+
+
 def test_rows_may_have_their_own_ranges():
     records = [record(0, net="a", series={"r": (0, 1, 2), "g": (-20, -21, -22)})]
     look = {"panel": "one", "line": "{net}", "rows": {"r": "response", "g": "gradient"}}

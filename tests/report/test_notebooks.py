@@ -1,4 +1,4 @@
-"""The notebooks before any run: every cell works, and no figure is empty."""
+"""The notebooks before any run, and with the committed ones: no figure is empty or lost."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
+from replab.claims import evidence
 from replab.claims.schema import load
 from replab.report import session, style
 
@@ -55,3 +56,16 @@ def test_a_notebook_without_records_holds_what_the_paper_says(path, monkeypatch,
     printed = capsys.readouterr().out
     assert "| not attempted" in printed
     assert "| reproduced" not in printed
+
+
+ACCEPTED = sorted((ROOT / "results").glob("*/*/accepted.json"))
+
+
+@pytest.mark.parametrize("ledger", ACCEPTED, ids=lambda path: "-".join(path.parts[-3:-1]))
+def test_a_notebook_draws_the_figures_that_are_committed(ledger, monkeypatch):
+    monkeypatch.setenv("REPLAB_ROOT", str(ROOT))
+    paper, profile = ledger.parts[-3:-1]
+    records = evidence.committed(load(paper), profile)[1]
+    figures = run(ROOT / "notebooks" / f"{paper}.ipynb", profile, records, monkeypatch)
+    kept = {path.stem for path in (ledger.parent / "figures").iterdir()}
+    assert set(figures) == kept

@@ -43,18 +43,6 @@ def test_draw_takes_the_first_experiment_that_was_run(session, tmp_path, monkeyp
     ]
 
 
-def test_draw_takes_the_runs_with_the_values_it_names(session, monkeypatch):
-    levels = []
-    monkeypatch.setattr("replab.report.style.save", lambda figure, name: None)
-    session.draw(
-        "picture",
-        lambda records: levels.extend(r.variant["level"] for r in records),
-        "noisy",
-        where={"level": "high"},
-    )
-    assert levels == ["high"] * 3
-
-
 def test_draw_says_what_is_missing(session, tmp_path, monkeypatch):
     monkeypatch.setenv("REPLAB_FIGURES", str(tmp_path / "figures"))
     shown = []

@@ -1,4 +1,4 @@
-"""Records gathered for a figure: by network, by panel, in pairs."""
+"""Records gathered for a figure: chosen, labelled, by network, by panel, in pairs."""
 
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,3 +82,38 @@ def between(label: str, *wanted: tuple[str, str]) -> Pairing:
         return {f"{plus} − {minus}": (found[plus], found[minus]) for plus, minus in wanted}
 
     return pair
+
+
+def of_one_seed(
+    records: Iterable[Record], nets: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Record]:
+    """Label → its record, all of the lowest common seed; of its own lowest where there is none.
+
+    Args:
+        records: that hold what is to be shown.
+        nets: label → values that its variant must have, as `fits` takes them; one without records
+            is left out.
+    """
+    kept = list(records)
+    found = {label: {r.seed: r for r in kept if fits(r, where)} for label, where in nets.items()}
+    found = {label: seeds for label, seeds in found.items() if seeds}
+    if not found:
+        return {}
+    common = set.intersection(*(set(seeds) for seeds in found.values()))
+    return {label: seeds[min(common or seeds)] for label, seeds in found.items()}
+
+
+def labelled(record: Record, label: str, words: Mapping[str, str] | None = None) -> str:
+    """A record's label: keys of its variant in braces, each value by its word; else empty."""
+    keys = [key for _, key, _, _ in string.Formatter().parse(label) if key]
+    known = words or {}
+    values = {key: str(record.variant.get(key, "")) for key in keys}
+    return label.format(**{key: known.get(v, v) for key, v in values.items()}).strip(" ,")
+
+
+def fits(record: Record, where: Mapping[str, Any]) -> bool:
+    """Whether a variant has some values: any of those in a tuple, None for lacking the key."""
+    return all(
+        record.variant.get(key) in (value if isinstance(value, tuple) else (value,))
+        for key, value in where.items()
+    )

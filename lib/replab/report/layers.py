@@ -42,6 +42,7 @@ def profiles(
     panel: str,
     line: str,
     rows: Mapping[str, str],
+    where: Mapping[str, Any] | None = None,
     relative: bool = False,
     per_row: bool = False,
 ) -> Any:
@@ -51,10 +52,12 @@ def profiles(
         panel, line: titles of columns and labels of lines, as in `gathering.panels`.
         rows: series of the records → what it is, with its unit; a row each. Their `y` are decimal
             logarithms, their `x` the layers, counted from 1.
+        where: values that a variant must have, as `gathering.fits` takes them.
         relative: lay the depths of all nets over each other, 0 the first layer and 1 the last.
         per_row: a row has its own range; otherwise all panels share one.
     """
-    panels = gathering.panels(records, panel, line, WORDS)
+    some = (r for r in records if gathering.fits(r, where or {}))
+    panels = gathering.panels(some, panel, line, WORDS)
     figure, axes = style.subplots(
         len(rows), len(panels), width=1.0 + 3.5 * len(panels), height=1.0 + 2.4 * len(rows)
     )

@@ -75,26 +75,17 @@ class Session:
             )
         return sorted(found, key=lambda r: r.seed)
 
-    def first(self, *experiments: str, **variant: Any) -> list[Record]:
+    def first(self, *experiments: str) -> list[Record]:
         """Records of the first of some experiments that this profile has run.
 
-        Args:
-            variant: values that the runs' variants are to have.
-
         Raises:
-            UserError: it has run none of them, or none with these values.
+            UserError: it has run none of them.
         """
         done = {r.experiment for r in self.records}
-        found = next((e for e in experiments if e in done), experiments[-1])
-        return self.runs(found, **variant)
+        return self.runs(next((e for e in experiments if e in done), experiments[-1]))
 
     def draw(
-        self,
-        name: str,
-        figure: Callable[..., Any],
-        *experiments: str,
-        where: Mapping[str, Any] | None = None,
-        **options: Any,
+        self, name: str, figure: Callable[..., Any], *experiments: str, **options: Any
     ) -> None:
         """Draw and keep a figure of the first of some experiments that this profile has run.
 
@@ -103,10 +94,9 @@ class Session:
         Args:
             name: of the file.
             figure: makes the figure from the records and the options.
-            where: values that the runs' variants are to have.
         """
         try:
-            records = self.first(*experiments, **(where or {}))
+            records = self.first(*experiments)
         except UserError:
             from IPython.display import display
 
