@@ -60,7 +60,7 @@ def test_each_seed_is_a_line_through_the_variants():
     np.testing.assert_allclose(intervals(ours)[0], [32 - 2 * T2, 32 + 2 * T2], atol=1e-4)
     assert [t.get_text() for t in ours.get_xticklabels()] == ["(a)", "(b)", "(c)"]
     assert ours.get_ylabel() == "AP on People (%)"
-    assert [t.get_text() for t in ours.get_legend().get_texts()] == [
+    assert [t.get_text() for t in ours.figure.legends[0].get_texts()] == [
         "each seed (n = 3)",
         "mean, 95 % interval",
     ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from made_records import made_record
-from replab.report import figures, style
+from replab.report import figures, gathering, style
 from replab.runs.record import Record
 
 mpl.use("Agg")
@@ -24,6 +24,7 @@ RECORDS = [
     for net, depth, base in (("plain", 20, 1.0), ("plain", 56, 2.0), ("resnet", 20, 0.9))
     for seed in (2, 0, 1)
 ]
+DEEPER = gathering.between("{net}-{depth}", ("plain-56", "plain-20"))
 
 
 @pytest.fixture(autouse=True)
@@ -34,17 +35,15 @@ def _close_figures():
     plt.close("all")
 
 
-def test_panels_sort_records_by_net_depth_and_seed():
-    found = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")
-    assert list(found) == ["plain", "resnet"]
-    assert list(found["plain"]) == ["plain-20", "plain-56"]
-    assert [r.seed for r in found["plain"]["plain-56"]] == [0, 1, 2]
-
-
 def test_learning_curves_show_every_seed_and_their_mean():
-    nets = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")
     figure = figures.learning_curves(
-        nets, "loss", ylabel="loss (nats)", reference=figures.guessing(10), top=2.5
+        RECORDS,
+        series="loss",
+        panel="{net}",
+        line="{net}-{depth}",
+        ylabel="loss (nats)",
+        reference=figures.guessing(10),
+        top=2.5,
     )
     plain, residual = figure.axes
     curves = [line.get_ydata() for line in plain.lines if len(line.get_ydata()) == 3]
@@ -62,21 +61,15 @@ def test_learning_curves_show_every_seed_and_their_mean():
 
 
 def test_gaps_are_paired_by_seed():
-    nets = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")["plain"]
-    figure = figures.paired_gaps(
-        {"56 − 20": (nets["plain-56"], nets["plain-20"])}, "loss", xlabel="difference (nats)"
-    )
+    figure = figures.paired_gaps(RECORDS, pairs=DEEPER, metric="loss", xlabel="difference (nats)")
     (axis,) = figure.axes
     seeds = next(line for line in axis.lines if line.get_marker() == "o")
     assert np.allclose(seeds.get_xdata(), [1.0, 1.0, 1.0])
-    assert [t.get_text() for t in axis.get_yticklabels()] == ["56 − 20"]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["plain-56 − plain-20"]
 
 
 def test_gap_over_time_ends_at_the_final_gap():
-    nets = figures.panels(RECORDS, "net", "depth", "{net}-{depth}")["plain"]
-    figure = figures.gap_over_time(
-        {"56 − 20": (nets["plain-56"], nets["plain-20"])}, "loss", ylabel="gap (nats)"
-    )
+    figure = figures.gap_over_time(RECORDS, pairs=DEEPER, series="loss", ylabel="gap (nats)")
     mean = figure.axes[0].lines[0].get_ydata()
     assert np.allclose(mean, [0.0, 0.0, 1.0])
 
@@ -96,27 +89,3 @@ def test_figures_are_kept_only_where_asked_and_equal_data_give_equal_files(tmp_p
         else:
             assert not any(tmp_path.iterdir())
     assert contents[0] == contents[1]
-
-
-def test_pairs_along_one_key():
-    records = [
-        made_record(
-            {"net": net, "format": kind},
-            seed,
-            metrics={"loss": base + shift},
-            series={"loss": {"x": [1.0, 2.0], "y": [base, base + shift]}},
-        )
-        for net, base in (("a", 1.0), ("b", 2.0))
-        for kind, shift in (("half", 0.25), ("full", 0.0))
-        for seed in (1, 0)
-    ]
-    choice = {"axis": "format", "plus": "half", "minus": "full", "label": "net {net}"}
-    gaps = figures.pairs(records, **choice)
-    assert list(gaps) == ["net a", "net b"]
-    assert [[r.seed for r in side] for side in gaps["net b"]] == [[0, 1], [0, 1]]
-    (axis,) = figures.paired_along(records, **choice, metric="loss", xlabel="nats").axes
-    seeds = next(line for line in axis.lines if line.get_marker() == "o")
-    assert np.allclose(seeds.get_xdata(), [0.25, 0.25])
-    (axis,) = figures.paired_over_time(records, **choice, series="loss", ylabel="nats").axes
-    assert np.allclose(axis.lines[0].get_ydata(), [0, 0.25])
-    assert axis.get_ylabel() == "nats"

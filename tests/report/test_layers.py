@@ -40,24 +40,9 @@ STRUCTURE = [
 ]
 
 
-def test_nets_come_in_the_order_of_their_comparison():
-    found = layers.nets(STRUCTURE, "{norm}: {net}-{depth}")
-    assert list(found) == [
-        "no BN: plain-20",
-        "no BN: plain-110",
-        "no BN: ResNet-110",
-        "BN: plain-20",
-        "BN: plain-110",
-        "BN: ResNet-110",
-    ]
-    assert all([r.seed for r in records] == [0, 1] for records in found.values())
-    # Words that no label knows stay as they are.
-    assert list(layers.nets([record(0, pose="sitting")], "{pose}")) == ["sitting"]
-
-
 def test_profiles_show_the_mean_and_the_band_of_every_net():
     figure = layers.profiles(
-        layers.panels(STRUCTURE, "{norm}", "{net}-{depth}"), {"g": "gradient (1)"}
+        STRUCTURE, panel="{norm}", line="{net}-{depth}", rows={"g": "gradient (1)"}
     )
     bare, normalised = figure.axes
     assert [axis.get_title() for axis in figure.axes] == ["no BN", "BN"]
@@ -84,18 +69,24 @@ def test_profiles_of_nets_of_different_depths_lie_over_each_other():
     long, short = record(0, net="a", series={"g": (1, 2, 3)}), record(0, net="b")
     short.series["g"] = {"x": [1.0, 2.0], "y": [1.0, 3.0]}
     figure = layers.profiles(
-        {"both": layers.nets([long, short], "{net}")}, {"g": "g"}, relative=True
+        [long, short], panel="both", line="{net}", rows={"g": "g"}, relative=True
     )
     (axis,) = figure.axes
     assert [list(line.get_xdata()) for line in axis.lines] == [[0, 0.5, 1], [0, 1]]
 
 
+def test_profiles_of_some_networks_alone():
+    look = {"panel": "{norm}", "line": "{net}-{depth}", "rows": {"g": "g"}}
+    figure = layers.profiles(STRUCTURE, **look, where={"net": "plain", "norm": "none"})
+    assert [axis.get_title() for axis in figure.axes] == ["no BN"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["plain-20", "plain-110"]
+
+
 def test_rows_may_have_their_own_ranges():
     records = [record(0, net="a", series={"r": (0, 1, 2), "g": (-20, -21, -22)})]
-    members = {"one": layers.nets(records, "{net}")}
-    rows = {"r": "response", "g": "gradient"}
-    own = [axis.get_ylim() for axis in layers.profiles(members, rows, per_row=True).axes]
-    one = [axis.get_ylim() for axis in layers.profiles(members, rows).axes]
+    look = {"panel": "one", "line": "{net}", "rows": {"r": "response", "g": "gradient"}}
+    own = [axis.get_ylim() for axis in layers.profiles(records, **look, per_row=True).axes]
+    one = [axis.get_ylim() for axis in layers.profiles(records, **look).axes]
     assert own[0][0] > -1 > -19 > own[1][1]
     assert one[0] == one[1]
     assert one[0][0] < -22 < 2 < one[0][1]
@@ -114,15 +105,16 @@ def test_what_is_missing_is_said():
     for r in MISSING:
         if "m_after" in r.metrics:
             r.series["g"] = {"x": [1.0, 2.0, 3.0], "y": [0.0, 1.0, r.metrics["m_after"]]}
-    found = layers.nets(MISSING, "net {net}")
-    (axis,) = layers.profiles({"": found}, {"g": "g"}).axes
+    figure = layers.profiles(MISSING, panel="", line="net {net}", rows={"g": "g"})
+    (axis,) = figure.axes
     expected = ["1 of 2 seeds diverged", "not trained", "not measured"]
     (note,) = axis.texts
     assert note.get_text().splitlines() == [
         f"net {net}: {why}" for net, why in zip("bcd", expected, strict=True)
     ]
     assert len(drawn(axis)) == 2
-    (axis,) = layers.remedies(found, {"m_after": "loss (nats)"}).axes
+    figure = layers.remedies(MISSING, label="net {net}", columns={"m_after": "loss (nats)"})
+    (axis,) = figure.axes
     assert [t.get_text() for t in axis.texts] == expected
     assert [t.xy[1] for t in axis.texts] == [1, 2, 3]
 
@@ -133,8 +125,9 @@ def test_remedies_show_intervals_at_both_moments():
         for s in range(3)
     ]
     figure = layers.remedies(
-        layers.nets(records, "{net}"),
-        {"ratio": "ratio", "loss_after": "loss (nats)"},
+        records,
+        label="{net}",
+        columns={"ratio": "ratio", "loss_after": "loss (nats)"},
         references={"loss_after": math.log(10)},
     )
     ratio, loss = figure.axes

@@ -1,4 +1,4 @@
-"""The pose papers' notebooks before any run: every cell works, and no figure is empty."""
+"""The notebooks before any run, and with the committed ones: no figure is empty or lost."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
+from replab.claims import evidence
 from replab.claims.schema import load
 from replab.report import session, style
 
 mpl.use("Agg")
 ROOT = Path(__file__).resolve().parents[2]
-# resnet's figures of trainings need records: its notebook is only ever rendered with some.
-NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if p.stem != "resnet")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(autouse=True)
@@ -24,11 +24,9 @@ def _close_figures():
 
 
 def code(path):
-    """The code cells after the parameters."""
+    """The code cells, and whether they hold the parameters."""
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
-    return [
-        "".join(c["source"]) for c in cells if "parameters" not in c["metadata"].get("tags", [])
-    ]
+    return [("".join(c["source"]), "parameters" in c["metadata"].get("tags", [])) for c in cells]
 
 
 def run(path, profile, records, monkeypatch):
@@ -39,9 +37,11 @@ def run(path, profile, records, monkeypatch):
     monkeypatch.setattr(
         session, "open_paper", lambda paper, *_: session.Session(load(paper), profile, records)
     )
-    scope = {"profile": profile, "seeds": "", "__name__": "notebook"}
-    for source in code(path):
+    scope = {"__name__": "notebook"}
+    for source, parameters in code(path):
         exec(compile(source, path.name, "exec"), scope)
+        if parameters:
+            scope["profile"] = profile
     return figures
 
 
@@ -56,3 +56,16 @@ def test_a_notebook_without_records_holds_what_the_paper_says(path, monkeypatch,
     printed = capsys.readouterr().out
     assert "| not attempted" in printed
     assert "| reproduced" not in printed
+
+
+ACCEPTED = sorted((ROOT / "results").glob("*/*/accepted.json"))
+
+
+@pytest.mark.parametrize("ledger", ACCEPTED, ids=lambda path: "-".join(path.parts[-3:-1]))
+def test_a_notebook_draws_the_figures_that_are_committed(ledger, monkeypatch):
+    monkeypatch.setenv("REPLAB_ROOT", str(ROOT))
+    paper, profile = ledger.parts[-3:-1]
+    records = evidence.committed(load(paper), profile)[1]
+    figures = run(ROOT / "notebooks" / f"{paper}.ipynb", profile, records, monkeypatch)
+    kept = {path.stem for path in (ledger.parent / "figures").iterdir()}
+    assert set(figures) == kept

@@ -285,16 +285,6 @@ def test_cost_of_runs_by_the_measure_that_they_have():
     assert axis.get_title() == "Claim"
 
 
-def test_a_variant_fits_by_value_by_choice_and_by_absence():
-    record = run("", 0, {"net": "hr", "size": 2})
-    assert poses.fits(record, {})
-    assert poses.fits(record, {"net": "hr", "size": (1, 2)})
-    assert poses.fits(record, {"fusion": None})
-    assert poses.fits(record, {"fusion": ("all", None)})
-    assert not poses.fits(record, {"net": "sb"})
-    assert not poses.fits(record, {"net": "hr", "fusion": "all"})
-
-
 def test_cost_without_records_says_so():
     (axis,) = poses.cost_of_runs([], label="{net}").axes
     assert [t.get_text() for t in axis.texts] == ["not run in this profile"]
@@ -311,3 +301,14 @@ def test_cost_of_large_networks_counts_in_thousands_of_millions():
     (axis,) = poses.cost_of_runs([run("", ap=74.0, macs=7.6e9)], label="net").axes
     assert dots(axis, hollow=False) == [(7.6, 74.0)]
     assert "10^9" in axis.get_xlabel()
+
+
+def test_a_point_s_name_makes_way_for_the_point_at_its_right():
+    import matplotlib.pyplot as plt
+
+    _, axis = plt.subplots()
+    axis.set(xlim=(0, 30), ylim=(70, 75))
+    poses._label_points(axis, [(12.2, 72.2, "50"), (12.7, 72.0, "152"), (28.0, 74.3, "152")])
+    crowded, *free = axis.texts
+    assert (crowded.get_ha(), crowded.get_va()) == ("right", "bottom")
+    assert {(t.get_ha(), t.get_va()) for t in free} == {("left", "top")}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from replab.claims.statistics import combine_by_seed, estimate
-from replab.report import measures, networks, poses, style
+from replab.report import gathering, measures, networks, poses, style
 from replab.report.poses import INK, PAPER
 from replab.runs.record import Record
 
@@ -56,7 +56,7 @@ def ablation(
     Raises:
         ValueError: two records stand for one seed and step.
     """
-    some = [r for r in records if poses.fits(r, where or {})]
+    some = [r for r in records if gathering.fits(r, where or {})]
     measure = measures.measure(some)
     names = {
         step: (metric or ("{measure}" if along else "{step}")).format(measure=measure, step=step)
@@ -68,7 +68,10 @@ def ablation(
     # Labels of more steps than four need the room.
     each = max(3.0, 0.7 * len(steps))
     figure, axes = style.subplots(
-        1, max(panels, 1), width=(1.2 if run else 2.4) + each * max(panels, 1), height=3.7
+        1,
+        max(panels, 1),
+        width=(1.2 if run else 2.4) + each * max(panels, 1),
+        height=4.0 if run else 3.7,
     )
     axes = list(np.atleast_1d(axes))
     if title:
@@ -154,16 +157,21 @@ def _seeds(
     seeds = sorted(set().union(*values.values()))
     axis.set_ylabel(ylabel)
     axis.set_title("ours", fontsize=10)
+    first: list[Any] = []
     for i, seed in enumerate(seeds):
         line = [found.get(seed, np.nan) for found in values.values()]
         look = {"color": FAINT, "linewidth": 0.9, "marker": "o", "markersize": 3}
         label = f"each seed (n = {len(seeds)})" if i == 0 else None
-        axis.plot(range(len(line)), line, label=label, **look)
+        drawn = axis.plot(range(len(line)), line, label=label, **look)
+        first = first or drawn
     _means(axis, list(values.values()), colours)
     # In no variant's colour, since it stands for all of them.
     (mean,) = axis.plot([], [], "D-", color=INK, markersize=6, linewidth=1.8)
     mean.set_label("mean, 95 % interval")
-    axis.legend(loc="best", fontsize=8)
+    # Below the panels: within one, it would cross an interval of some profile or other.
+    axis.figure.legend(
+        handles=[*first, mean], loc="outside lower left", ncols=2, fontsize=8, title_fontsize=8
+    )
 
 
 def _gains(

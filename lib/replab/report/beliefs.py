@@ -14,7 +14,7 @@ from replab import datasets
 from replab.datasets.pose_set import PoseSet
 from replab.errors import MissingData
 from replab.keypoints.skeletons import Skeleton
-from replab.report import poses, shown_people, skeletons, style
+from replab.report import gathering, poses, skeletons, style
 from replab.runs.record import Record
 
 SERIES = re.compile(r"belief_(?P<person>\d+)_(?P<joint>\d+)_stage(?P<stage>\d+)")
@@ -44,7 +44,7 @@ def sheet(
 
     Args:
         records: with the maps of the same people and joint.
-        nets: label → values that its variant must have, as `poses.fits` takes them; those
+        nets: label → values that its variant must have, as `gathering.fits` takes them; those
             without records are left out. Of each, the lowest seed that all have is shown.
         title: of the figure.
         width: of a crop, inches.
@@ -53,7 +53,7 @@ def sheet(
         UserError: a picture is missing or damaged.
     """
     kept = (r for r in records if any(SERIES.fullmatch(name) for name in r.series))
-    chosen = shown_people.of_one_seed(kept, nets)
+    chosen = gathering.of_one_seed(kept, nets)
     maps = {label: _maps(record) for label, record in chosen.items()}
     people = (
         sorted(set.intersection(*({key[0] for key in m} for m in maps.values()))) if maps else []

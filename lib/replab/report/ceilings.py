@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from replab.report import poses, style
+from replab.report import gathering, poses, style
 from replab.report.poses import INK
 from replab.runs.record import Record
 
@@ -58,9 +58,9 @@ def ceilings(
     shown = metrics or {"ap": ""}
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     for record in records:
-        if not poses.fits(record, where or {}):
+        if not gathering.fits(record, where or {}):
             continue
-        place = tuple(poses.labelled(record, label, words) for label in (panel, row, colour))
+        place = tuple(gathering.labelled(record, label, words) for label in (panel, row, colour))
         if place in found:
             raise ValueError(f"two records stand for {', '.join(place)}; use `where` or a label")
         found[place[0], place[1], place[2]] = {

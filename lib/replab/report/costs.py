@@ -89,24 +89,34 @@ def rows(accepted: Accepted, work: Mapping[str, Work]) -> list[Row]:
 
 
 def _row(accepted: Accepted, experiment: Experiment, profile: str, work: Work | None) -> Row:
-    plan = experiment.plans[profile]
-    seeds = plan.seeds[:1] if experiment.deterministic else plan.seeds
-    planned = [(variant, seed) for seed in seeds for variant in plan.variants]
+    asked = experiment.asked(profile)
     records = _records(accepted, experiment, profile)
-    done = {_key(record.variant, record.seed) for record in records}
-    missing = [variant for variant, seed in planned if _key(variant, seed) not in done]
+    left = without_record(asked, records)
     return Row(
         experiment.name,
         profile,
-        len(planned),
+        len(asked),
         measured(records) if records else None,
-        estimate(accepted, experiment, profile, missing, work) if missing else None,
+        estimate(accepted, experiment, profile, left, work) if left else None,
         work,
     )
 
 
 def _records(accepted: Accepted, experiment: Experiment, profile: str) -> list[Record]:
     return [r for r in accepted.records.get(profile, ()) if r.experiment == experiment.name]
+
+
+def without_record(
+    asked: Iterable[tuple[Variant, int]], records: Iterable[Record]
+) -> list[Variant]:
+    """The variants of the runs that have no record, one for each run.
+
+    Args:
+        asked: variant and seed of each run of an experiment.
+        records: of the same experiment.
+    """
+    done = {_key(record.variant, record.seed) for record in records}
+    return [variant for variant, seed in asked if _key(variant, seed) not in done]
 
 
 def _key(variant: Variant, seed: int) -> str:

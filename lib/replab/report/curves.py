@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from replab.report import style
-from replab.report.figures import panels
+from replab.report import gathering, style
 from replab.runs.record import Record
 
 COLOURS = (style.ORANGE, style.BLUE, style.GREEN, style.PURPLE, style.VERMILION)
@@ -16,9 +15,8 @@ COLOURS = (style.ORANGE, style.BLUE, style.GREEN, style.PURPLE, style.VERMILION)
 def errors(
     records: Sequence[Record],
     *,
-    panel: str = "net",
-    line: str = "depth",
-    label: str = "{net}-{depth}",
+    panel: str = "{net}",
+    line: str = "{net}-{depth}",
     titles: Mapping[str, str] | None = None,
     printed: Mapping[str, float] | None = None,
     printed_label: str = "the paper's final test error",
@@ -31,11 +29,11 @@ def errors(
 
     Args:
         records: with series `train_error` and `test_error`, in percent.
-        panel, line, label: see `figures.panels`.
+        panel, line: titles of panels and labels of lines, as in `gathering.panels`.
         titles: titles for panels, in place of their names.
         printed: label of a line → final test error in the paper, drawn at the right edge.
     """
-    sorted_ = panels(records, panel=panel, line=line, label=label)
+    sorted_ = gathering.panels(records, panel, line)
     # Plain nets at the left, as in the paper.
     names = sorted(sorted_, key=list(titles or sorted_).index)
     figure, axes = style.subplots(1, len(names), width=4.1 * len(names), height=3.9)

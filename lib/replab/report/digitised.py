@@ -12,7 +12,7 @@ import numpy as np
 
 from replab.errors import UserError
 from replab.files import read_text
-from replab.report import networks, poses, style
+from replab.report import gathering, networks, poses, style
 from replab.report.poses import INK, Number
 from replab.runs.record import Record
 
@@ -96,7 +96,7 @@ def beneath(
         y: column of the height.
         words: values of columns and variants → how they are called, so that a network has one
             name on both sides.
-        where: values that a record's variant must have, as `poses.fits` takes them.
+        where: values that a record's variant must have, as `gathering.fits` takes them.
         parts: key of the variants → pattern of its values with names in braces, which then serve
             as keys, too: `{"weights": "{net}-{input}"}`; other variants stay as they are.
         metric: of the records, where each stands at one place, `record_x`.
@@ -109,7 +109,7 @@ def beneath(
     Raises:
         ValueError: a variant's value does not have the form that `parts` says.
     """
-    some = [_split(r, parts or {}) for r in records if poses.fits(r, where or {})]
+    some = [_split(r, parts or {}) for r in records if gathering.fits(r, where or {})]
     theirs = _theirs(points, x, line, y, words)
     ours = _ours(some, metrics, metric, record_x, record_line, words)
     places = [place for found in theirs.values() for place in found]
@@ -202,8 +202,8 @@ def _ours(
     """line → place → number over the seeds."""
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in sorted(records, key=lambda r: r.seed):
-        name = poses.labelled(record, record_line, words)
-        at = metrics or {metric: _place(poses.labelled(record, record_x, words))}
+        name = gathering.labelled(record, record_line, words)
+        at = metrics or {metric: _place(gathering.labelled(record, record_x, words))}
         for key, place in at.items():
             groups.setdefault((name, place, key), []).append(record)
     found: dict[str, dict[str, Number]] = {}

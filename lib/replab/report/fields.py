@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from replab.claims.statistics import estimate
-from replab.report import measures, poses, style
+from replab.report import gathering, measures, poses, style
 from replab.report.ablations import FAINT
 from replab.runs.record import Record
 
@@ -31,13 +31,13 @@ def against_field(
         nets: which of them.
         metric: in percent.
         ylabel: what it is, with its unit.
-        where: further values that a variant must have, as `poses.fits` takes them.
+        where: further values that a variant must have, as `gathering.fits` takes them.
         title: of the figure: the claim.
     """
     some = [
         r
         for r in records
-        if r.variant.get("net") in nets and metric in r.metrics and poses.fits(r, where or {})
+        if r.variant.get("net") in nets and metric in r.metrics and gathering.fits(r, where or {})
     ]
     figure, axis = style.subplots(width=6.4, height=3.7)
     if title:

@@ -8,8 +8,8 @@ import numpy as np
 
 from replab.claims.ledger import Ledger
 from replab.claims.statistics import combine_by_seed, estimate
-from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS
-from replab.report import style, text
+from replab.claims.verdicts import VERDICTS
+from replab.report import gathering, style, text
 from replab.report.tables import grouped
 from replab.runs.record import Record
 
@@ -84,33 +84,17 @@ def _ink(verdict: str) -> str:
     return {"reproduced": "white", "not reproduced": "white"}.get(verdict, "#444444")
 
 
-def panels(
-    records: Sequence[Record], panel: str, line: str, label: str
-) -> dict[str, dict[str, list[Record]]]:
-    """Records sorted for `learning_curves`: panel → label of a line → records by seed.
-
-    Args:
-        panel: the key of the variants that makes the panels.
-        line: the key that makes the lines of a panel.
-        label: a line's label, with the variant's keys in braces.
-    """
-    sorted_: dict[str, dict[str, list[Record]]] = {}
-    order = sorted(records, key=lambda r: (str(r.variant[panel]), r.variant[line], r.seed))
-    for record in order:
-        lines = sorted_.setdefault(str(record.variant[panel]), {})
-        lines.setdefault(label.format(**record.variant), []).append(record)
-    return sorted_
-
-
 def guessing(classes: int) -> tuple[float, str]:
     """Cross-entropy of answering every class alike, in nats, as a reference line."""
     return math.log(classes), f"guessing (ln {classes})"
 
 
 def learning_curves(
-    panels: Mapping[str, Mapping[str, Sequence[Record]]],
-    series: str,
+    records: Sequence[Record],
     *,
+    series: str,
+    panel: str,
+    line: str,
     ylabel: str,
     colours: Sequence[str] = (style.ORANGE, style.BLUE, style.GREEN, style.PURPLE),
     reference: tuple[float, str] | None = None,
@@ -120,8 +104,8 @@ def learning_curves(
     """Curves of several nets, a panel a group; a thin line a seed, a bold one their mean.
 
     Args:
-        panels: title → label → records.
         series: name of the series in the records.
+        panel, line: titles of panels and labels of lines, as in `gathering.panels`.
         ylabel: what it is, with its unit.
         reference: height and text of a horizontal line.
         titles: titles for panels, in place of their names.
@@ -130,6 +114,7 @@ def learning_curves(
     import seaborn as sns
     from matplotlib.ticker import EngFormatter
 
+    panels = gathering.panels(records, panel, line)
     figure, axes = style.subplots(1, len(panels), width=4.1 * len(panels), height=3.5)
     axes = np.atleast_1d(axes)
     for axis, (title, nets) in zip(axes, panels.items(), strict=True):
@@ -175,19 +160,21 @@ def _curves(nets: Mapping[str, Sequence[Record]], series: str) -> Any:
 
 
 def paired_gaps(
-    gaps: Mapping[str, tuple[Sequence[Record], Sequence[Record]]],
-    metric: str,
+    records: Sequence[Record],
     *,
+    pairs: gathering.Pairing,
+    metric: str,
     xlabel: str,
     claimed: float = 0.0,
 ) -> Any:
     """Differences between two nets, seed by seed, with their mean and 95 % interval.
 
     Args:
-        gaps: label → (records of the minuend, records of the subtrahend).
+        pairs: which runs are compared, from `gathering.between` or `gathering.along`.
         xlabel: what the difference is, with its unit.
         claimed: the bound the claim names, drawn as a line.
     """
+    gaps = pairs(records)
     figure, axis = style.subplots(width=7.4, height=0.9 + 0.55 * len(gaps))
     for row, (_, (plus, minus)) in enumerate(gaps.items()):
         first, second = (
@@ -206,36 +193,11 @@ def paired_gaps(
     return figure
 
 
-def pairs(
-    records: Sequence[Record], *, axis: str, plus: str, minus: str, label: str
-) -> dict[str, tuple[list[Record], list[Record]]]:
-    """Records of two values of one key of the variants, for `paired_gaps` and `gap_over_time`.
-
-    Args:
-        axis: the key whose values `plus` and `minus` are compared.
-        label: of a pair, with the other keys of the variants in braces.
-    """
-    gaps: dict[str, tuple[list[Record], list[Record]]] = {}
-    for record in sorted(records, key=lambda r: r.seed):
-        pair = gaps.setdefault(label.format(**record.variant), ([], []))
-        pair[[plus, minus].index(str(record.variant[axis]))].append(record)
-    return gaps
-
-
-def paired_along(records: Sequence[Record], *, metric: str, xlabel: str, **choice: str) -> Any:
-    """`paired_gaps` between two values of one key of the variants; `choice` as of `pairs`."""
-    return paired_gaps(pairs(records, **choice), metric, xlabel=xlabel)
-
-
-def paired_over_time(records: Sequence[Record], *, series: str, ylabel: str, **choice: str) -> Any:
-    """`gap_over_time` between two values of one key of the variants; `choice` as of `pairs`."""
-    return gap_over_time(pairs(records, **choice), series, ylabel=ylabel)
-
-
 def gap_over_time(
-    gaps: Mapping[str, tuple[Sequence[Record], Sequence[Record]]],
-    series: str,
+    records: Sequence[Record],
     *,
+    pairs: gathering.Pairing,
+    series: str,
     ylabel: str,
     colours: Sequence[str] = (style.ORANGE, style.BLUE),
     top: float | None = None,
@@ -243,18 +205,20 @@ def gap_over_time(
     """How a gap between two nets grows or shrinks while they train: mean and range over seeds.
 
     Args:
+        pairs: which runs are compared, as in `paired_gaps`.
         top: upper end of the axis, as in `learning_curves`.
     """
+    gaps = pairs(records)
     figure, axis = style.subplots(width=5.6, height=3.3)
     for colour, (label, (plus, minus)) in zip(colours, gaps.items(), strict=False):
         second = {r.seed: r for r in minus}
-        pairs = [(r, second[r.seed]) for r in plus if r.seed in second]
+        seeds = [(r, second[r.seed]) for r in plus if r.seed in second]
         curves = np.array(
-            [np.subtract(a.series[series]["y"], b.series[series]["y"]) for a, b in pairs]
+            [np.subtract(a.series[series]["y"], b.series[series]["y"]) for a, b in seeds]
         )
-        x = pairs[0][0].series[series]["x"]
+        x = seeds[0][0].series[series]["x"]
         axis.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.25, linewidth=0)
-        legend = f"{label} (n = {len(pairs)}, band: range)"
+        legend = f"{label} (n = {len(seeds)}, band: range)"
         axis.plot(x, curves.mean(0), color=colour, linewidth=2.2, label=legend)
     axis.axhline(0, color=style.BLACK, linewidth=0.8)
     axis.set(xlabel="iteration", ylabel=ylabel)
@@ -264,17 +228,21 @@ def gap_over_time(
 
 
 def printed_against_measured(ledger: Ledger, glob: str, *, xlabel: str) -> Any:
-    """Relative difference of our number from the print, claim by claim, with the tolerance."""
+    """Relative difference of our number from the print, claim by claim, with the tolerance.
+
+    A claim that was not attempted has its tolerance alone.
+    """
     from replab.claims import printed
 
-    entries = [e for e in ledger.select(glob) if e.verdict != NOT_ATTEMPTED]
+    entries = ledger.select(glob)
     figure, axis = style.subplots(width=7.0, height=1.1 + 0.32 * len(entries))
     for row, entry in enumerate(entries):
         margin = 100 * float((entry.tolerance or {})["margin"])
-        assert isinstance(entry.measured, float)
-        off = 100 * (entry.measured / printed.parse(entry.reported).value - 1)
         axis.plot([-margin, margin], [row, row], color=style.GREY, linewidth=7, alpha=0.6)
-        axis.plot([off], [row], "D", color=style.VERDICT_COLOURS[entry.verdict], markersize=7)
+        if isinstance(entry.measured, float):
+            off = 100 * (entry.measured / printed.parse(entry.reported).value - 1)
+            colour = style.VERDICT_COLOURS[entry.verdict]
+            axis.plot([off], [row], "D", color=colour, markersize=7)
     axis.axvline(0, color=style.BLACK, linewidth=1)
     labels = [f"{e.id} ({text.reported(e)})" for e in entries]
     axis.set_yticks(range(len(entries)), labels)

@@ -1,6 +1,5 @@
 """What a command is about to spend, before it spends it: runs, hours, downloads."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replab.claims.claim import Paper
@@ -11,8 +10,6 @@ from replab.report.costs import CORE, GPU
 from replab.report.downloads import Download
 from replab.runs import campaign
 from replab.runs.campaign import Wanted
-from replab.runs.experiment import Experiment, Variant
-from replab.runs.record import Record
 from replab.runs.store import Store
 
 # More than this is not begun unasked: hours of one device, bytes.
@@ -139,17 +136,19 @@ def forecast(
     accepted, work = verdicts.gather(paper), cost_file.load(paper)
     rows = []
     for experiment in paper.replication.experiments.values():
-        variants = _variants(experiment, profile, seeds, wanted)
-        if not variants:
+        asked = [run for run in experiment.asked(profile, seeds) if wanted(experiment, run[0])]
+        if not asked:
             continue
-        left = _without_record(experiment, variants, found)
+        done = [record for record in found if record.experiment == experiment.name]
+        # Runs whose data are not here have no record either.
+        left = costs.without_record(asked, done)
         unit = work.get(experiment.name)
         expected = costs.estimate(accepted, experiment, profile, left, unit) if left else None
         seconds = expected.seconds if expected else None
         rows.append(
             Row(
                 experiment.name,
-                len(variants),
+                len(asked),
                 len(left),
                 None if seconds is None else sum(seconds),
                 expected.device if expected else "",
@@ -157,29 +156,6 @@ def forecast(
         )
     absent = [d for d in downloads.needed(paper.replication, profile, wanted) if _is_absent(d)]
     return Forecast(paper.name, profile, tuple(rows), tuple(absent), device == "cuda")
-
-
-def _variants(
-    experiment: Experiment, profile: str, seeds: tuple[int, ...] | None, wanted: Wanted
-) -> list[Variant]:
-    """The variant of each run that is asked for; one that several seeds share, several times."""
-    plan = experiment.plans.get(profile)
-    if plan is None:
-        return []
-    chosen = plan.seeds if seeds is None else seeds
-    times = 1 if experiment.deterministic else len(chosen)
-    return [variant for variant in plan.variants if wanted(experiment, variant)] * times
-
-
-def _without_record(
-    experiment: Experiment, variants: Sequence[Variant], found: Sequence[Record]
-) -> list[Variant]:
-    """Variants of the runs that have no record, those whose data are not here among them."""
-    left = list(variants)
-    for record in found:
-        if record.experiment == experiment.name:
-            left.remove(next(v for v in left if dict(v) == dict(record.variant)))
-    return left
 
 
 def _is_absent(download: Download) -> bool:

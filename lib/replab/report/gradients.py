@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replab.claims.statistics import combine_by_seed, estimate
-from replab.report import poses, style
+from replab.report import gathering, poses, style
 from replab.report.poses import INK
 from replab.runs.record import Record
 from replab.training.gradients import shown
@@ -37,8 +37,8 @@ def histograms(
 
     Args:
         records: whose gradients were watched.
-        nets: label → values that its variant must have, as `poses.fits` takes them; two of them,
-            the one that sets the axes first.
+        nets: label → values that its variant must have, as `gathering.fits` takes them; two of
+            them, the one that sets the axes first.
         title: of the figure: the claim.
     """
     chosen = _of_one_seed(records, nets)
@@ -96,7 +96,7 @@ def ratios(
     """
     known = list(records)
     groups = [
-        {r.seed: r for r in known if poses.fits(r, where) and "moments" in r.series}
+        {r.seed: r for r in known if gathering.fits(r, where) and "moments" in r.series}
         for where in nets.values()
     ]
     seeds = set.intersection(*(set(group) for group in groups))
@@ -151,11 +151,9 @@ def _of_one_seed(
 ) -> dict[str, Record]:
     """Label → its record, all of the lowest seed that all have; empty if they have none."""
     kept = [record for record in records if "moments" in record.series]
-    groups = {
-        label: {r.seed: r for r in kept if poses.fits(r, where)} for label, where in nets.items()
-    }
-    common = set.intersection(*(set(group) for group in groups.values()))
-    return {label: group[min(common)] for label, group in groups.items()} if common else {}
+    found = gathering.of_one_seed(kept, nets)
+    compared = len(found) == len(nets) and len({r.seed for r in found.values()}) == 1
+    return found if compared else {}
 
 
 def _panel(axis: Any, records: Sequence[Record], layer: int, number: int) -> None:

@@ -1,16 +1,14 @@
 """Figures of what happens in each layer of a network: responses, gradients, and their remedies."""
 
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from replab.claims.statistics import estimate
-from replab.report import style
+from replab.report import gathering, style
 from replab.runs.record import Record
 
-Nets = Mapping[str, Sequence[Record]]
 # How the options of networks are called in a figure, in the order in which they are compared.
 WORDS: Mapping[str, str] = {
     "plain": "plain",
@@ -38,46 +36,28 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), "-.", (0, (7, 2, 1, 2, 1, 2)), (0, 
 MOMENTS: Mapping[str, str] = {"": "at the start", "_after": "after the iterations"}
 
 
-def nets(records: Iterable[Record], label: str) -> dict[str, list[Record]]:
-    """Records gathered by network: label → records by seed, sorted by the variant's keys in it.
-
-    Args:
-        label: a network's label, with keys of the variants in braces, such as `{net}-{depth}`.
-    """
-    keys = [key for _, key, _, _ in string.Formatter().parse(label) if key]
-    found: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda r: (*(_rank(r.variant[k]) for k in keys), r.seed)):
-        words = {key: WORDS.get(str(v), v) for key, v in record.variant.items()}
-        found.setdefault(label.format(**words), []).append(record)
-    return found
-
-
-def _rank(value: Any) -> tuple[int, Any]:
-    """What a value of a variant is sorted by: known words as they stand in `WORDS`."""
-    return (0, list(WORDS).index(value)) if value in WORDS else (1, value)
-
-
-def panels(records: Iterable[Record], panel: str, line: str) -> dict[str, dict[str, list[Record]]]:
-    """Records gathered for `profiles`: panel → line → records; both labels as in `nets`."""
-    return {title: nets(members, line) for title, members in nets(records, panel).items()}
-
-
 def profiles(
-    panels: Mapping[str, Nets],
-    rows: Mapping[str, str],
+    records: Iterable[Record],
     *,
+    panel: str,
+    line: str,
+    rows: Mapping[str, str],
+    where: Mapping[str, Any] | None = None,
     relative: bool = False,
     per_row: bool = False,
 ) -> Any:
     """A quantity of every layer on a logarithmic axis: mean over seeds, band from least to most.
 
     Args:
-        panels: title of a column → label of a line → records.
+        panel, line: titles of columns and labels of lines, as in `gathering.panels`.
         rows: series of the records → what it is, with its unit; a row each. Their `y` are decimal
             logarithms, their `x` the layers, counted from 1.
+        where: values that a variant must have, as `gathering.fits` takes them.
         relative: lay the depths of all nets over each other, 0 the first layer and 1 the last.
         per_row: a row has its own range; otherwise all panels share one.
     """
+    some = (r for r in records if gathering.fits(r, where or {}))
+    panels = gathering.panels(some, panel, line, WORDS)
     figure, axes = style.subplots(
         len(rows), len(panels), width=1.0 + 3.5 * len(panels), height=1.0 + 2.4 * len(rows)
     )
@@ -88,13 +68,13 @@ def profiles(
         label: {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
         for i, label in enumerate(labels)
     }
-    for line, (series, what) in zip(axes, rows.items(), strict=True):
-        for axis, members in zip(line, panels.values(), strict=True):
-            for label, records in members.items():
-                _profile(axis, records, series, looks[label], relative=relative)
+    for row, (series, what) in zip(axes, rows.items(), strict=True):
+        for axis, members in zip(row, panels.values(), strict=True):
+            for label, runs in members.items():
+                _profile(axis, runs, series, looks[label], relative=relative)
             _note_missing(axis, members, series)
             _powers_of_ten(axis, relative=relative)
-        line[0].set_ylabel(what)
+        row[0].set_ylabel(what)
     for axis, title in zip(axes[0], panels, strict=True):
         axis.set_title(title)
     for axis in axes[-1]:
@@ -128,7 +108,7 @@ def _profile(
     axis.plot(x, y.mean(0), linewidth=2, **look)
 
 
-def _note_missing(axis: Any, members: Nets, series: str) -> None:
+def _note_missing(axis: Any, members: gathering.Nets, series: str) -> None:
     """Name, in the panel, the nets that have no curve or not one for each seed."""
     notes = [
         f"{label}: {why}"
@@ -171,20 +151,23 @@ def _powers_of_ten(axis: Any, *, relative: bool) -> None:
 
 
 def remedies(
-    nets: Nets,
-    columns: Mapping[str, str],
+    records: Iterable[Record],
     *,
+    label: str,
+    columns: Mapping[str, str],
     moments: Mapping[str, str] = MOMENTS,
     references: Mapping[str, float] | None = None,
 ) -> Any:
     """What each remedy buys: a row a network, its seeds, their mean and its 95 % interval.
 
     Args:
+        label: of a network, as in `gathering.nets`.
         columns: metric → what it is, with its unit; a panel each. A name that ends as one of
             `moments` does is shown at that moment only, any other at all of them.
         moments: what is appended to a metric's name at each moment → what the moment is called.
         references: metric → where to draw a vertical line.
     """
+    nets = gathering.nets(records, label, WORDS)
     figure, axes = style.subplots(
         1, len(columns), width=2.2 + 2.2 * len(columns), height=1.4 + 0.33 * len(nets)
     )
@@ -197,13 +180,13 @@ def remedies(
     }
     for axis, (column, what) in zip(axes, columns.items(), strict=True):
         metrics = _by_moment(column, moments)
-        for row, records in enumerate(nets.values()):
+        for row, runs in enumerate(nets.values()):
             for i, (moment, metric) in enumerate(metrics.items()):
-                values = [r.metrics[metric] for r in records if metric in r.metrics]
+                values = [r.metrics[metric] for r in runs if metric in r.metrics]
                 height = row + 0.3 * (i - (len(metrics) - 1) / 2)
                 _interval(axis, values, height, looks[moment])
-            missing = [r.metrics.keys() >= set(metrics.values()) for r in records]
-            if len(metrics) == 1 and (why := _missing(records, missing)):
+            missing = [r.metrics.keys() >= set(metrics.values()) for r in runs]
+            if len(metrics) == 1 and (why := _missing(runs, missing)):
                 _explain(axis, row, why)
         if references and column in references:
             axis.axvline(references[column], color="#666666", linewidth=1, ls="--", zorder=0)
@@ -277,12 +260,12 @@ def responses(
     seeds, band from least to most. The axis is logarithmic where the sizes differ much.
 
     Args:
-        label: of a net, as in `nets`.
+        label: of a net, as in `gathering.nets`.
         dashed: part of the variants whose nets are drawn dashed, such as `{"net": "plain"}`.
         series: of the records; `x` the layers, counted from 1, `y` the standard deviations.
     """
     marked = dashed.items() if dashed else None
-    groups = nets(records, label)
+    groups = gathering.nets(records, label, WORDS)
     figure, axes = style.subplots(2, 1, width=7.0, height=5.6)
     sortings = (("layer, in the order of the network", False), ("layer, sorted by size", True))
     colours: dict[tuple[Any, ...], str] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from replab.claims import printed
 from replab.claims.ledger import Entry, Ledger
 from replab.claims.statistics import estimate
-from replab.report import measures, networks, style
+from replab.report import gathering, measures, networks, style
 from replab.runs.record import Record
 
 METRICS: Mapping[str, str] = {
@@ -33,6 +33,8 @@ COSTS: Mapping[str, str] = {
 INK = "#555555"
 # Where a figure holds the paper's numbers alone.
 NOT_ATTEMPTED = "ours: not attempted in this profile"
+# Of a figure, beside a point: where its name stands, if no other point does.
+LABEL_ROOM = (0.08, 0.08)
 # Behind words that a line may cross.
 PAPER: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
 
@@ -270,6 +272,7 @@ def cost(
         unit = "gflops"
     figure, axis = style.subplots(width=7.6, height=4.6)
     handles, attempted = [], False
+    labels: list[tuple[float, float, str]] = []
     looks = networks.looks(families)
     for family, members in families.items():
         look, line = looks[family], []
@@ -289,16 +292,14 @@ def cost(
         xs, ys = [x for x, *_ in line], [y for _, y, _ in line]
         hollow = {"markerfacecolor": "none", "markersize": 9, "linewidth": 0.9}
         axis.plot(xs, ys, zorder=2, **hollow, **look)
-        for x, y, label in line:
-            # Below the line, which rises: there it does not cover the next stretch.
-            place = {"textcoords": "offset points", "ha": "left", "va": "top", "bbox": PAPER}
-            axis.annotate(label, (x, y), (6, -4), fontsize=8, color=INK, zorder=2.5, **place)
+        labels += line
         handles.append(_handle(family, linewidth=0.9, markersize=5, **look))
     axis.set(xlabel=COSTS[unit], ylabel=ylabel, title=title)
     axis.margins(y=0.1)
     # Room for the label of the last point.
     right = axis.dataLim.x1
     axis.set_xlim(0, 1.13 * right if math.isfinite(right) else 1)
+    _label_points(axis, labels)
     axis.grid(color="#E4E4E4", linewidth=0.7)
     axis.set_axisbelow(True)
     axis.legend(
@@ -309,6 +310,18 @@ def cost(
         title_fontsize=8,
     )
     return figure
+
+
+def _label_points(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
+    """Name points of lines that rise: below their right, or above their left if one lies there."""
+    places = axis.transData.transform([(x, y) for x, y, _ in points]) if points else []
+    room = axis.bbox.width * LABEL_ROOM[0], axis.bbox.height * LABEL_ROOM[1]
+    for (x, y, label), (left, top) in zip(points, places, strict=True):
+        taken = any(0 <= a - left < room[0] and 0 < top - b < room[1] for a, b in places)
+        aside = {"xytext": (-6, 4), "ha": "right", "va": "bottom"}
+        below = {"xytext": (6, -4), "ha": "left", "va": "top"}
+        place = {"textcoords": "offset points", "bbox": PAPER, **(aside if taken else below)}
+        axis.annotate(label, (x, y), fontsize=8, color=INK, zorder=2.5, **place)
 
 
 def cost_of_runs(
@@ -329,17 +342,17 @@ def cost_of_runs(
         label: of a point, with keys of the variants in braces; a key that a variant lacks is left
             empty.
         words: values of variants → how they are called.
-        where: values that a variant must have, as `fits` takes them.
+        where: values that a variant must have, as `gathering.fits` takes them.
         metric: by default the one that the records answer by, `measures.measure`.
         ylabel: what the metric is, with its unit; found from the records by default.
         title: of the figure: the claim.
     """
-    some = [r for r in records if fits(r, where or {})]
+    some = [r for r in records if gathering.fits(r, where or {})]
     metric = metric or measures.measure(some)
     groups: dict[str, list[Record]] = {}
     for record in sorted(some, key=lambda r: r.seed):
         if metric in record.metrics and "macs" in record.metrics:
-            groups.setdefault(labelled(record, label, words), []).append(record)
+            groups.setdefault(gathering.labelled(record, label, words), []).append(record)
     macs = {name: float(group[0].metrics["macs"]) for name, group in groups.items()}
     power = 6 if max(macs.values(), default=0) < 1e8 else 9
     figure, axis = style.subplots(width=6.4, height=3.8)
@@ -364,24 +377,6 @@ def cost_of_runs(
     else:
         nothing(axis)
     return figure
-
-
-def labelled(record: Record, label: str, words: Mapping[str, str] | None = None) -> str:
-    """A record's label: keys of its variant in braces, each value by its word; else empty."""
-    import string
-
-    keys = [key for _, key, _, _ in string.Formatter().parse(label) if key]
-    known = words or {}
-    values = {key: str(record.variant.get(key, "")) for key in keys}
-    return label.format(**{key: known.get(v, v) for key, v in values.items()}).strip(" ,")
-
-
-def fits(record: Record, where: Mapping[str, Any]) -> bool:
-    """Whether a variant has some values: any of those in a tuple, None for lacking the key."""
-    return all(
-        record.variant.get(key) in (value if isinstance(value, tuple) else (value,))
-        for key, value in where.items()
-    )
 
 
 def nothing(axis: Any, why: str = "not run in this profile") -> None:

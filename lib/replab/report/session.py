@@ -81,10 +81,8 @@ class Session:
         Raises:
             UserError: it has run none of them.
         """
-        for experiment in experiments:
-            if any(r.experiment == experiment for r in self.records):
-                return self.runs(experiment)
-        return self.runs(experiments[-1])
+        done = {r.experiment for r in self.records}
+        return self.runs(next((e for e in experiments if e in done), experiments[-1]))
 
     def draw(
         self, name: str, figure: Callable[..., Any], *experiments: str, **options: Any

@@ -12,7 +12,7 @@ from replab.datasets.pose_set import PoseSet
 from replab.errors import MissingData
 from replab.keypoints.oks import truth_oks
 from replab.keypoints.skeletons import COCO, LSP, MPII, Skeleton
-from replab.report import poses, skeletons, style
+from replab.report import gathering, poses, skeletons, style
 from replab.runs.record import Record
 
 # Series of a record: x and y of a person's joints, by the person's number among those scored.
@@ -41,8 +41,8 @@ def sheet(
     Args:
         records: with series `person_<i>`: x and y of K joints, px of the picture, i the person's
             number, from 0, among those scored of the set that `recipe["test_data"]` names.
-        nets: label of a row → values that its variant must have, as `poses.fits` takes them. Of
-            each, the lowest seed that all have is shown; one without records is left out.
+        nets: label of a row → values that its variant must have, as `gathering.fits` takes them.
+            Of each, the lowest seed that all have is shown; one without records is left out.
         title: of the figure.
         width: of a cut-out, inches.
 
@@ -50,7 +50,7 @@ def sheet(
         ValueError: the rows were scored on different sets.
         UserError: a picture is missing or damaged.
     """
-    chosen = of_one_seed((r for r in records if r.series or r.metrics), nets)
+    chosen = gathering.of_one_seed((r for r in records if r.series or r.metrics), nets)
     numbers = _common(list(chosen.values()))
     if not numbers:
         figure, axis = style.subplots(width=6.4, height=1.6)
@@ -103,26 +103,6 @@ def _zip(
     joints: NDArray[np.float64], windows: NDArray[np.int64]
 ) -> "zip[tuple[NDArray[np.float64], NDArray[np.int64]]]":
     return zip(joints, windows, strict=True)
-
-
-def of_one_seed(
-    records: Iterable[Record], nets: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Record]:
-    """Row → its record, all of the lowest common seed.
-
-    Args:
-        records: that hold what is to be shown.
-        nets: row → what its records' variants hold, as of `poses.fits`.
-    """
-    kept = list(records)
-    rows = {
-        label: {r.seed: r for r in kept if poses.fits(r, where)} for label, where in nets.items()
-    }
-    rows = {label: seeds for label, seeds in rows.items() if seeds}
-    if not rows:
-        return {}
-    common = set.intersection(*(set(seeds) for seeds in rows.values()))
-    return {label: seeds[min(common or seeds)] for label, seeds in rows.items()}
 
 
 def _common(records: Sequence[Record]) -> list[int]:

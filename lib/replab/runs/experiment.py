@@ -88,6 +88,23 @@ class Experiment:
         if unknown:
             raise ValueError(f"experiment {self.name}: unknown profiles {sorted(unknown)}")
 
+    def asked(
+        self, profile: str, seeds: tuple[int, ...] | None = None
+    ) -> list[tuple[Variant, int]]:
+        """Variant and seed of each run that a profile asks for, seed by seed.
+
+        None if the profile does not attempt the experiment.
+
+        Args:
+            seeds: in place of the plan's own, unless the experiment is deterministic.
+        """
+        plan = self.plans.get(profile)
+        if plan is None:
+            return []
+        chosen = plan.seeds if seeds is None or self.deterministic else seeds
+        # A seed that is asked for twice is one run, and must not count twice in a mean.
+        return [(v, seed) for seed in dict.fromkeys(chosen) for v in plan.variants]
+
 
 @dataclass(frozen=True)
 class RunContext:

@@ -107,16 +107,13 @@ def plan_runs(
     device: str,
     seeds: tuple[int, ...] | None = None,
 ) -> list[RunSpec]:
-    """All runs that a profile asks of an experiment, seed by seed.
+    """All runs that a profile asks of an experiment, as `Experiment.asked` lists them.
 
     Args:
         data: name and fingerprint of the data set to use; two empty strings for none.
-        seeds: in place of the plan's own; ignored by deterministic experiments.
+        seeds: in place of the plan's own.
     """
     plan = experiment.plans[profile]
-    chosen = plan.seeds if seeds is None or experiment.deterministic else seeds
-    # A seed that is asked for twice is one run, and must not count twice in a mean.
-    chosen = tuple(dict.fromkeys(chosen))
     name, fingerprint = data
     kind = device_class(device)
     precision = native_precision(kind) if plan.precision == "native" else plan.precision
@@ -135,6 +132,5 @@ def plan_runs(
             device=kind,
             recipe=dict(plan.recipe),
         )
-        for seed in chosen
-        for variant in plan.variants
+        for variant, seed in experiment.asked(profile, seeds)
     ]
