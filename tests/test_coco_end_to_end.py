@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import tiny_pose_sets as tiny
+from killed_runs import killed_after
 from replab import datasets, models
 from replab.datasets import coco, coco_detections, pose_weights
 from replab.errors import MissingData, UserError
@@ -21,7 +22,6 @@ from replab.runs.execution import execute, make_context
 from replab.runs.experiment import load_replication
 from replab.runs.identity import plan_runs
 from replab.runs.store import Store
-from replab.training import checkpoints, loop
 from replab.training.pose_pictures import PictureBatches
 from replab.training.poses import make_batches
 
@@ -120,10 +120,6 @@ def here(folder, monkeypatch):
     return module().COCO
 
 
-class Killed(BaseException):
-    """Ends a run wherever it is; nothing catches it."""
-
-
 @pytest.mark.faults
 def test_trained_killed_resumed_and_scored(here, tmp_path, monkeypatch, capfd):
     """The record is that of the plan's run, and its numbers those of an undisturbed training.
@@ -133,18 +129,8 @@ def test_trained_killed_resumed_and_scored(here, tmp_path, monkeypatch, capfd):
     """
     plan = planned(here, OURS)
     run = small(plan)
-    save = checkpoints.save
-
-    def save_and_die(path, state):
-        save(path, state)
-        if state["iteration"] == 3:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
-        patch.setattr(checkpoints, "save", save_and_die)
-        with pytest.raises(Killed):
-            execute(run, str(tmp_path / "killed"), "cpu", 1)
+    with killed_after(3):
+        execute(run, str(tmp_path / "killed"), "cpu", 1)
     assert list((tmp_path / "killed").rglob("checkpoint.pt"))
     records, seen = {}, []
     step = PictureBatches.batch

@@ -18,7 +18,8 @@ from replab.datasets import imagenet as images
 from replab.errors import MissingData
 from replab.models.counting import count_macs
 from replab.runs import campaign
-from replab.runs.experiment import RunContext, load_replication
+from replab.runs.experiment import load_replication
+from run_contexts import made_context
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,13 +43,10 @@ def context(experiment, workspace, *, net="resnet18-a", threads=1, told=None, **
     small = {"px": 32, "short_sides": [36, 48], "short_side": 40, "batch_size": 4}
     small |= {"iterations": 4, "evaluate_every": 2, "curve_points": 2, "tail": 0.5, "lr": 0.01}
     workspace.mkdir(exist_ok=True)
-    return RunContext(
-        variant={"net": net},
-        seed=0,
-        recipe={**experiment.RECIPE, **small, **recipe},
+    return made_context(
+        {"net": net},
+        {**experiment.RECIPE, **small, **recipe},
         data="imagenet",
-        device="cpu",
-        precision="fp32",
         threads=threads,
         workspace=workspace,
         progress=told or (lambda share, text: None),

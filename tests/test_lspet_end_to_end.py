@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import dotted_people
+from killed_runs import killed_after
 from replab import datasets, models
 from replab.datasets import lspet
 from replab.errors import MissingData
@@ -19,7 +20,6 @@ from replab.runs.execution import execute, make_context
 from replab.runs.experiment import load_replication
 from replab.runs.identity import plan_runs
 from replab.runs.store import Store
-from replab.training import checkpoints, loop
 from shared_files import need, shared_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,27 +78,13 @@ def people(monkeypatch):
     monkeypatch.setattr(datasets, "open_poses", known.__getitem__)
 
 
-class Killed(BaseException):
-    """Ends a run wherever it is; nothing catches it."""
-
-
 @pytest.mark.faults
 def test_trained_killed_resumed_and_scored(people, tmp_path, monkeypatch):
     """Of several stores of one run, that of the killed training holds the same numbers."""
     plan = specs("hrnet", "lspet_reduced")[0]
     run = small(plan)
-    save = checkpoints.save
-
-    def save_and_die(path, state):
-        save(path, state)
-        if state["iteration"] == 4:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
-        patch.setattr(checkpoints, "save", save_and_die)
-        with pytest.raises(Killed):
-            execute(run, str(tmp_path / "killed"), "cpu", 1)
+    with killed_after(4):
+        execute(run, str(tmp_path / "killed"), "cpu", 1)
     assert list((tmp_path / "killed").rglob("checkpoint.pt"))
     records = []
     for name in ("killed", "whole"):

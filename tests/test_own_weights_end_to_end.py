@@ -13,9 +13,10 @@ from replab.cli import main
 from replab.datasets import ImageSet
 from replab.keypoints.skeletons import LSP
 from replab.models.own_weights import COMMITTED_BYTES, load_network, write
-from replab.runs.experiment import PROFILES, RunContext, load_replication, papers
+from replab.runs.experiment import PROFILES, load_replication, papers
 from replab.runs.identity import plan_runs
 from replab.runs.store import Store
+from run_contexts import made_context
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -128,9 +129,7 @@ def test_a_net_of_several_heads_is_read_where_it_was_scored(sets, tmp_path, caps
     tiny = {"iterations": 20, "batch_size": 8, "warm_up_iterations": 2, "lr": 0.01}
     recipe = {**plan.recipe, **tiny, "input": [64, 64], "evaluate_every": 20, "shown_people": 0}
     form = {"head": "each", "stem": 8, "bottlenecks": 1, "modules": [1, 1, 1], "blocks": 1}
-    context = RunContext(
-        *({}, 0, recipe, "lspet-train", "cpu", "fp32", 1, tmp_path), lambda share, text: None
-    )
+    context = made_context({}, recipe, data="lspet-train", workspace=tmp_path)
     own = pose_runs.recipe_codec(recipe)
     readings = {"": Reading(own, head=1), "_finest": Reading(own)}
     job = pose_runs.job(

@@ -1,4 +1,4 @@
-"""A made-up paper, `demo`, in a checkout of its own, and records for it."""
+"""The papers of this checkout, and a made-up one, `demo`, with records, in one of its own."""
 
 import os
 import sys
@@ -12,6 +12,8 @@ from replab.runs import record as records
 from replab.runs.experiment import RunResult, load_replication
 from replab.runs.identity import plan_runs
 from replab.runs.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
 
 EXPERIMENTS = """
 from replab.runs.experiment import Experiment, Plan, RunResult
@@ -290,6 +292,18 @@ class Demo:
         """Put records into this machine's store."""
         for record in made:
             self.store.put(record)
+
+
+@pytest.fixture(scope="session")
+def load_paper():
+    """A function that loads a paper of this checkout by its name."""
+
+    def load(name):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REPLAB_ROOT", str(ROOT))
+            return schema.load(name)
+
+    return load
 
 
 @pytest.fixture

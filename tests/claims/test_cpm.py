@@ -1,6 +1,5 @@
 """The claims of the CPM paper that are really there, and the runs that answer them."""
 
-import csv
 import importlib
 import shutil
 from pathlib import Path
@@ -11,9 +10,7 @@ import pytest
 
 import pck_made as made
 from replab import files
-from replab.claims import schema
-from replab.claims.claim import needs
-from replab.claims.ledger import build, cheapest_profile
+from replab.claims.ledger import build
 from replab.datasets import cpm_predictions, lspet, mpii_annotations
 from replab.datasets.download import Remote
 from replab.errors import MissingData, UserError
@@ -21,8 +18,9 @@ from replab.keypoints.skeletons import FLIC, LSP
 from replab.metrics.pck import torso_length
 from replab.metrics.pck_files import FLIC_COLUMNS, score_flic, score_lsp
 from replab.runs import record as records
-from replab.runs.experiment import PROFILES, RunContext, RunResult
+from replab.runs.experiment import RunResult
 from replab.runs.identity import plan_runs
+from run_contexts import done_here
 
 ROOT = Path(__file__).resolve().parents[2]
 # Enough to see an interval, in a hundredth of the time.
@@ -30,16 +28,8 @@ FEW = {"resamples": 40}
 
 
 @pytest.fixture(scope="module")
-def paper():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REPLAB_ROOT", str(ROOT))
-        yield schema.load("cpm")
-
-
-@pytest.fixture
-def facts(shared):
-    with (shared / "facts" / "claims.csv").open(encoding="utf-8", newline="") as stream:
-        return [r for r in csv.DictReader(stream) if r["paper"] == "cpm"]
+def paper(load_paper):
+    return load_paper("cpm")
 
 
 @pytest.fixture
@@ -53,68 +43,11 @@ def part(paper, name):
     return importlib.import_module(f"replications.cpm.{name}")
 
 
-def context_of(variant, recipe):
-    return RunContext(
-        variant=variant,
-        seed=0,
-        recipe=recipe,
-        data="",
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        workspace=Path(),
-        progress=lambda share, text: None,
-    )
-
-
-def run(paper, name, profile="quick", *, wanted=lambda variant: True, **changes):
-    """Records of an experiment, really done; `changes` of the recipe make it quicker."""
-    experiment, done = paper.replication.experiments[name], []
-    for spec in plan_runs("cpm", experiment, profile, data=("", ""), device="cpu"):
-        if wanted(spec.variant):
-            result = experiment.function(context_of(spec.variant, {**spec.recipe, **changes}))
-            done.append(records.make(spec, result, threads=1, provenance={}))
-    return done
-
-
 def verdicts(paper, done, profile="quick"):
     return {e.id: e.verdict for e in build(paper, profile, done).select(attempted=True)}
 
 
 class TestClaims:
-    def test_every_claim_of_the_facts_is_stated(self, paper, facts):
-        own = {claim.id for claim in paper.claims.values() if claim.supports is None}
-        assert own == {row["id"] for row in facts}
-        assert len(own) == 87
-        for row in facts:
-            claim = paper.claims[row["id"]]
-            stated = (claim.kind, claim.metric, claim.reported, claim.unit, claim.source)
-            wanted = ("kind", "metric", "reported", "unit", "source")
-            assert stated == tuple(row[field] for field in wanted), row["id"]
-            assert (claim.locus, claim.protocol) == (row["locus"], row["protocol"]), row["id"]
-            assert claim.gate == (row["gate"] == "yes"), row["id"]
-            if claim.gate:
-                assert claim.tolerance == row["tolerance_class"], row["id"]
-
-    def test_every_claim_can_be_computed_or_says_what_it_needs(self, paper):
-        for profile in PROFILES:
-            own = build(paper, profile, []).select(scaled=False)
-            assert len(own) == 64
-            for entry in own:
-                assert entry.verdict == "not attempted"
-                if entry.why.startswith("needs "):
-                    assert len(entry.why) > 15
-                # What needs nothing has simply not been run yet.
-                assert bool(entry.command) == (
-                    cheapest_profile(paper, paper.claims[entry.id]) is not None
-                )
-
-    def test_context_says_what_it_needs(self, paper):
-        context = [c for c in paper.claims.values() if not c.gate and "not attempted" in c.note]
-        assert len(context) > 10
-        for claim in context:
-            assert needs(claim.id, paper.needs), claim.id
-
     @pytest.mark.parametrize(
         ("claim", "name", "keys"),
         [
@@ -136,7 +69,7 @@ class TestClaims:
 
 class TestArithmetic:
     def test_counts_are_reproduced(self, paper):
-        found = verdicts(paper, run(paper, "counts"))
+        found = verdicts(paper, done_here(paper, "counts"))
         assert len(found) == 14
         assert set(found.values()) == {"reproduced"}
 
@@ -144,7 +77,7 @@ class TestArithmetic:
         # The gradient of stage 2 takes as long as a test should, so it is asked once.
         cases = [(2, 1), (2, 2), (3, 1)]
         wanted = [{"pool": pool, "stage": stage} for pool, stage in cases]
-        done = run(paper, "receptive_field", wanted=wanted.__contains__)
+        done = done_here(paper, "receptive_field", wanted=wanted.__contains__)
         found = verdicts(paper, done)
         assert len(found) == 4
         assert set(found.values()) == {"reproduced"}
@@ -157,7 +90,9 @@ class TestArithmetic:
         assert all(m["gradient"] == m["arithmetic"] for m in sizes.values())
 
     def test_each_stage_adds_as_much(self, paper):
-        done = run(paper, "receptive_field", wanted=lambda v: v["stage"] > 1, differentiated=0)
+        done = done_here(
+            paper, "receptive_field", wanted=lambda v: v["stage"] > 1, differentiated=0
+        )
         for pool, second in ((2, 400), (3, 407)):
             sizes = [r.metrics["arithmetic"] for r in done if r.variant["pool"] == pool]
             assert sizes == [second + 240 * stage for stage in range(5)]
@@ -165,7 +100,7 @@ class TestArithmetic:
 
     def test_a_wrong_field_is_no_replication(self, paper):
         wanted = {"pool": 2, "stage": 1}
-        (right,) = run(paper, "receptive_field", wanted=lambda v: v == wanted)
+        (right,) = done_here(paper, "receptive_field", wanted=lambda v: v == wanted)
         for wrong in ("arithmetic", "gradient"):
             numbers = {**right.metrics, wrong: 167.0}
             made_ = records.Record(**{**vars(right), "metrics": numbers})
@@ -217,7 +152,7 @@ def people(data_dir, monkeypatch):
 
 class TestPredictions:
     def metrics(self, paper, **variant):
-        found = run(paper, "predictions", wanted=lambda v: v == variant, **FEW)
+        found = done_here(paper, "predictions", wanted=lambda v: v == variant, **FEW)
         assert len(found) == 1
         return found[0]
 
@@ -255,7 +190,7 @@ class TestPredictions:
             self.metrics(paper, model="lsp-6s", centric="person")
 
     def test_samples_are_counted(self, paper, people):
-        done = run(paper, "samples")
+        done = done_here(paper, "samples")
         counted = {r.variant["set"]: (r.metrics["people"], r.metrics["stated"]) for r in done}
         assert counted == {"lsp-test": (1000, 1000), "flic-test": (1016, 1016)}
         found = verdicts(paper, done)
@@ -292,7 +227,7 @@ class TestPublishedFiles:
         return data_dir
 
     def test_all_numbers_are_reproduced(self, paper, published):
-        done = run(paper, "predictions", **FEW)
+        done = done_here(paper, "predictions", **FEW)
         found = verdicts(paper, done)
         assert len(found) == 34
         assert set(found.values()) == {"reproduced"}
@@ -319,7 +254,7 @@ class TestPublishedFiles:
             pytest.skip(f"{archive.name} is not in {archive.parent}")
         lspet.default_source().parent.mkdir()
         lspet.default_source().symlink_to(archive)
-        done = run(paper, "samples", "standin", wanted=lambda v: v["set"] == "lsp-train")
+        done = done_here(paper, "samples", "standin", wanted=lambda v: v["set"] == "lsp-train")
         assert verdicts(paper, done, "standin") == {"text.data.lsp-train": "reproduced"}
 
 
@@ -330,7 +265,7 @@ class TestHourglass:
             pytest.skip(f"the hourglass's predictions are not in {source}")
         mpii_annotations.fetch(source, quiet=True)
         shutil.copy(source / "bearpaw-hg_s8_b1.mat", mpii_annotations.folder())
-        (found,) = run(paper, "hourglass", **FEW)
+        (found,) = done_here(paper, "hourglass", **FEW)
         # The README of bearpaw/pytorch-pose, and the weighted mean of HRNet's code.
         published = {"pckh": 88.64, "head": 96.79, "shoulder": 95.19, "elbow": 90.08}
         published |= {"wrist": 85.32, "hip": 87.48, "knee": 84.26, "ankle": 80.73}
@@ -343,7 +278,7 @@ class TestHourglass:
     def test_missing_or_damaged(self, paper, shared, data_dir):
         mpii_annotations.fetch(shared / "data" / "mpii", quiet=True)
         with pytest.raises(MissingData, match=r"bearpaw-hg_s8_b1\.mat"):
-            run(paper, "hourglass", **FEW)
+            done_here(paper, "hourglass", **FEW)
         (mpii_annotations.folder() / "bearpaw-hg_s8_b1.mat").write_bytes(b"cut off")
         with pytest.raises(UserError, match="has sha256"):
-            run(paper, "hourglass", **FEW)
+            done_here(paper, "hourglass", **FEW)

@@ -6,71 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from replab.claims import schema
-from replab.claims.claim import claim_selectors, needs
-from replab.claims.ledger import build, cheapest_profile
+from replab.claims.claim import claim_selectors
+from replab.claims.ledger import build
 from replab.datasets import coco, coco_detections, pose_weights
 from replab.runs import record as records
-from replab.runs.experiment import PROFILES, RunContext, RunResult
+from replab.runs.experiment import RunResult
 from replab.runs.identity import plan_runs
+from run_contexts import done_here
 
 ROOT = Path(__file__).resolve().parents[2]
 CURVES = ROOT / "replications/hrnet/curves"
 
 
 @pytest.fixture(scope="module")
-def paper():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REPLAB_ROOT", str(ROOT))
-        yield schema.load("hrnet")
-
-
-@pytest.fixture
-def facts(shared):
-    with (shared / "facts" / "claims.csv").open(encoding="utf-8", newline="") as stream:
-        return [r for r in csv.DictReader(stream) if r["paper"] == "hrnet"]
-
-
-def context_of(variant, recipe, **changes):
-    fields = {
-        "variant": variant,
-        "seed": 0,
-        "recipe": recipe,
-        "data": "",
-        "device": "cpu",
-        "precision": "fp32",
-        "threads": 1,
-        "workspace": Path(),
-        "progress": lambda share, text: None,
-    }
-    return RunContext(**fields | changes)
-
-
-def expected_class(row):
-    if row["tolerance_class"] == "Teval":
-        return "Teval-ratio" if row["unit"] == "ratio" else "Teval"
-    if row["tolerance_class"] == "Tgflops":
-        if row["metric"] == "gflops_ratio":
-            return "Tgflops-quotient"
-        return "Tgflops-sb" if ".sb-r" in row["id"] else "Tgflops"
-    if row["tolerance_class"] == "Ttrain-pose" and row["id"].startswith("fig5."):
-        return "Ttrain-pose-pretrained"
-    return row["tolerance_class"]
-
-
-def test_every_claim_of_the_facts_is_stated(paper, facts):
-    assert sum(row["gate"] == "yes" for row in facts) > 200
-    own = {claim.id for claim in paper.claims.values() if claim.supports is None}
-    assert own == {row["id"] for row in facts}
-    for row in facts:
-        claim = paper.claims[row["id"]]
-        stated = (claim.kind, claim.metric, claim.reported, claim.unit, claim.source)
-        wanted = ("kind", "metric", "reported", "unit", "source")
-        assert stated == tuple(row[field] for field in wanted), row["id"]
-        assert (claim.locus, claim.protocol) == (row["locus"], row["protocol"]), row["id"]
-        assert claim.gate == (row["gate"] == "yes"), row["id"]
-        if claim.gate:
-            assert claim.tolerance == expected_class(row), row["id"]
+def paper(load_paper):
+    return load_paper("hrnet")
 
 
 def test_margins_are_those_that_the_facts_give(paper):
@@ -102,26 +52,6 @@ def test_points_of_the_figures_are_those_of_the_claims(paper, figure):
         assert paper.claims[claim].source == row["sure"]
 
 
-def test_every_claim_can_be_computed_or_says_what_it_needs(paper):
-    for profile in PROFILES:
-        made = build(paper, profile, [])
-        assert len(made.select(scaled=False)) > 200
-        for entry in made.select():
-            assert entry.verdict == "not attempted"
-            assert entry.why.startswith("needs ")
-            assert len(entry.why) > 15
-            assert bool(entry.command) == (
-                cheapest_profile(paper, paper.claims[entry.id]) is not None
-            )
-
-
-def test_what_only_servers_decide_says_so(paper):
-    own = [c for c in paper.claims.values() if not c.gate and "not attempted" in c.note]
-    assert len(own) > 50
-    for claim in own:
-        assert needs(claim.id, paper.needs), claim.id
-
-
 def test_detected_and_annotated_boxes_answer_different_claims(paper):
     """Each claim on released weights rests on the boxes, and the size, that its protocol names."""
     seen = {"detections": 0, "gt": 0}
@@ -145,13 +75,9 @@ def test_detected_and_annotated_boxes_answer_different_claims(paper):
 
 def test_counts_are_reproduced(paper):
     """The networks of the tables, counted here: no claim on a count may fail."""
-    experiment = paper.replication.experiments["counts"]
-    made = []
-    for spec in plan_runs("hrnet", experiment, "quick", data=("", ""), device="cpu"):
-        if spec.variant["input"] in ("192x128", "320x224", "352x256"):
-            continue  # each takes as long as a test should; they differ in size alone
-        result = experiment.function(context_of(spec.variant, spec.recipe))
-        made.append(records.make(spec, result, threads=1, provenance={}))
+    # Each of the others takes as long as a test should; they differ in size alone.
+    large = ("192x128", "320x224", "352x256")
+    made = done_here(paper, "counts", wanted=lambda v: v["input"] not in large)
     found = [e for e in build(paper, "quick", made).select(attempted=True) if not e.supports]
     assert len(found) == 49
     assert {e.id: e.why for e in found if e.verdict != "reproduced"} == {}

@@ -1,20 +1,20 @@
 """The claims of the SimpleBaseline paper that are really there, and the runs that answer them."""
 
-import csv
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from replab.claims import printed, schema
-from replab.claims.claim import claim_selectors, needs
-from replab.claims.ledger import build, cheapest_profile
+from replab.claims import printed
+from replab.claims.claim import claim_selectors
+from replab.claims.ledger import build
 from replab.datasets import coco, pose_weights
 from replab.runs import record as records
-from replab.runs.experiment import PROFILES, RunContext, RunResult
+from replab.runs.experiment import RunResult
 from replab.runs.identity import plan_runs
 from replab.runs.released_poses import ALL_COLUMNS
+from run_contexts import done_here
 
 ROOT = Path(__file__).resolve().parents[2]
 # Differences of printed rows of Table 1, and of one printed and one reported number: not in the
@@ -45,53 +45,14 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope="module")
-def paper():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REPLAB_ROOT", str(ROOT))
-        yield schema.load("simplebaseline")
+def paper(load_paper):
+    return load_paper("simplebaseline")
 
 
 @pytest.fixture(scope="module")
 def counted(paper):
     """Records of all counts."""
-    experiment = paper.replication.experiments["counts"]
-    made = []
-    for spec in plan_runs("simplebaseline", experiment, "quick", data=("", ""), device="cpu"):
-        context = RunContext(
-            variant=spec.variant,
-            seed=0,
-            recipe=spec.recipe,
-            data="",
-            device="cpu",
-            precision="fp32",
-            threads=1,
-            workspace=Path(),
-            progress=lambda share, text: None,
-        )
-        made.append(records.make(spec, experiment.function(context), threads=1, provenance={}))
-    return made
-
-
-@pytest.fixture
-def facts(shared):
-    with (shared / "facts" / "claims.csv").open(encoding="utf-8", newline="") as stream:
-        return [r for r in csv.DictReader(stream) if r["paper"] == "simplebaseline"]
-
-
-def test_every_claim_of_the_facts_is_stated(paper, facts):
-    assert sum(row["gate"] == "yes" for row in facts) == 200
-    own = {claim.id for claim in paper.claims.values() if claim.supports is None}
-    assert own == {row["id"] for row in facts} | set(EFFECTS) | {COLOUR}
-    for row in facts:
-        claim = paper.claims[row["id"]]
-        stated = (claim.kind, claim.metric, claim.reported, claim.unit, claim.source)
-        wanted = ("kind", "metric", "reported", "unit", "source")
-        assert stated == tuple(row[field] for field in wanted), row["id"]
-        assert (claim.locus, claim.protocol) == (row["locus"], row["protocol"]), row["id"]
-        assert claim.gate == (row["gate"] == "yes"), row["id"]
-        if claim.gate:
-            ratio = row["tolerance_class"] == "Teval" and row["unit"] == "ratio"
-            assert claim.tolerance == ("Teval-ratio" if ratio else row["tolerance_class"])
+    return done_here(paper, "counts")
 
 
 def test_margins_are_those_that_the_facts_give(paper):
@@ -117,26 +78,6 @@ def test_effects_are_differences_of_printed_rows(paper, claim, rows):
     # A difference is known no better than what it is taken of.
     sources = {paper.claims[f"table1.{row}.ap"].source for row in "".join(rows)}
     assert paper.claims[claim].source == ("S" if "S" in sources else "R")
-
-
-def test_every_claim_can_be_computed_or_says_what_it_needs(paper):
-    for profile in PROFILES:
-        made = build(paper, profile, [])
-        assert len(made.select(scaled=False)) > 200
-        for entry in made.select():
-            assert entry.verdict == "not attempted"
-            assert entry.why.startswith("needs ")
-            assert len(entry.why) > 15
-            assert bool(entry.command) == (
-                cheapest_profile(paper, paper.claims[entry.id]) is not None
-            )
-
-
-def test_what_nobody_here_decides_says_so(paper):
-    own = [c for c in paper.claims.values() if not c.gate and "not attempted" in c.note]
-    assert len(own) > 50
-    for claim in own:
-        assert needs(claim.id, paper.needs), claim.id
 
 
 def test_counts_are_reproduced(paper, counted):

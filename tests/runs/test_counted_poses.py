@@ -1,7 +1,5 @@
 """Counts of pose networks as an experiment declares them."""
 
-from pathlib import Path
-
 import pytest
 
 from replab import models
@@ -9,23 +7,14 @@ from replab.claims import selectors
 from replab.errors import UserError
 from replab.models.counting import count_parameters
 from replab.runs import counted_poses
-from replab.runs.experiment import PROFILES, RunContext
+from replab.runs.experiment import PROFILES
+from run_contexts import made_context
 
 SMALL = {"model": "pose_resnet10", "input": "64x96", "width": 8, "deconv_channels": 16}
 
 
 def context(variant, **recipe):
-    return RunContext(
-        variant=variant,
-        seed=0,
-        recipe={"num_joints": 17} | recipe,
-        data="",
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        workspace=Path(),
-        progress=lambda share, text: None,
-    )
+    return made_context(variant, {"num_joints": 17} | recipe)
 
 
 def test_what_a_variant_says_is_the_network_that_is_counted():

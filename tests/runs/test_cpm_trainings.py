@@ -15,9 +15,9 @@ from replab.keypoints.skeletons import COCO, LSP
 from replab.models.counting import count_parameters
 from replab.models.cpm_context import stage_fields
 from replab.runs import record as records
-from replab.runs.experiment import RunContext
 from replab.runs.identity import plan_runs
 from replab.training.signals import LOG_FLOOR
+from run_contexts import made_context
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
@@ -66,17 +66,7 @@ def part(paper, name):
 def context_of(spec, recipe, folder, name="run"):
     workspace = folder / name
     workspace.mkdir(exist_ok=True)
-    return RunContext(
-        variant=spec.variant,
-        seed=spec.seed,
-        recipe=recipe,
-        data=spec.data,
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        workspace=workspace,
-        progress=lambda share, text: None,
-    )
+    return made_context(spec.variant, recipe, seed=spec.seed, data=spec.data, workspace=workspace)
 
 
 def specs(experiment, profile, data):

@@ -9,9 +9,9 @@ import dotted_people
 from replab import datasets
 from replab.keypoints.skeletons import COCO, LSP
 from replab.runs import pose_runs
-from replab.runs.experiment import RunContext
 from replab.topdown.predict import Reading
 from replab.training import recipes
+from run_contexts import made_context
 
 SMALL = {"stem": 8, "bottlenecks": 1, "modules": [1, 1, 1], "blocks": 1}
 RECIPE = {
@@ -38,19 +38,8 @@ def sets(monkeypatch):
 
 
 def context(folder, recipe, data="people-train", **changes):
-    return RunContext(
-        **{
-            "variant": {"net": "small"},
-            "seed": 3,
-            "recipe": recipe,
-            "data": data,
-            "device": "cpu",
-            "precision": "fp32",
-            "threads": 1,
-            "workspace": folder,
-            "progress": lambda share, text: None,
-        }
-        | changes
+    return made_context(
+        {"net": "small"}, recipe, **{"seed": 3, "data": data, "workspace": folder} | changes
     )
 
 

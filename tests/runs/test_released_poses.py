@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +14,10 @@ from replab.datasets import coco, coco_detections, pose_weights
 from replab.errors import MissingData, UserError
 from replab.keypoints.codecs import codec
 from replab.runs import released_poses
-from replab.runs.experiment import Cost, RunContext
+from replab.runs.experiment import Cost
 from replab.topdown.network import open_network
 from replab.topdown.predict import predict
+from run_contexts import made_context
 
 SMALL = {"stem": 16, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1}
 NAME = "w32-384x288"
@@ -39,17 +39,8 @@ def data(tmp_path, monkeypatch):
 
 def context(boxes="gt", colour=None, recipe=None, progress=lambda share, text: None):
     variant = {"weights": NAME, "boxes": boxes} | ({"colour": colour} if colour else {})
-    return RunContext(
-        variant=variant,
-        seed=0,
-        recipe={"draws": 20} | (recipe or {}),
-        data="coco-val2017",
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        workspace=Path(),
-        progress=progress,
-    )
+    told = {"draws": 20} | (recipe or {})
+    return made_context(variant, told, data="coco-val2017", progress=progress)
 
 
 def write_detections():

@@ -16,22 +16,9 @@ from replab.models.saving import save
 from replab.topdown import beliefs
 from replab.topdown.network import PoseNetwork, Preprocessing, open_network, with_centre_map
 from replab.topdown.predict import Reading, predict_each
+from small_nets import MACHINE
 
-SMALL = {
-    "stages": 3,
-    "stride": 4,
-    "tower": [4, 4],
-    "tower_kernel": 3,
-    "image_kernel": 3,
-    "image_width": 4,
-    "head_kernel": 3,
-    "head_width": 4,
-    "stage_kernel": 3,
-    "stage_width": 4,
-    "pool": 2,
-    "dropout": 0.0,
-    "init": "he",
-}
+SMALL = {**MACHINE, "centre_map": True, "background": True, "stage_layers": 3}
 UNITS = Preprocessing("RGB", IMAGENET_MEAN, IMAGENET_STD)
 
 

@@ -8,8 +8,9 @@ import torch
 
 from replab import datasets, models
 from replab.datasets import generated
-from replab.runs.experiment import RunContext, load_replication
+from replab.runs.experiment import load_replication
 from replab.training.signals import LOG_FLOOR
+from run_contexts import made_context
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +36,7 @@ def run(mechanism, images, tmp_path, monkeypatch):
         recipe = {**mechanism.RECIPE, **TINY, **changes}
         variant = mechanism._variant(net, depth, norm, activation, init)
         return mechanism.mechanism(
-            RunContext(
-                variant=variant,
-                seed=seed,
-                recipe=recipe,
-                data="generated-shapes",
-                device="cpu",
-                precision="fp32",
-                threads=1,
-                workspace=tmp_path,
-                progress=lambda share, text: None,
-            )
+            made_context(variant, recipe, seed=seed, data="generated-shapes", workspace=tmp_path)
         )
 
     yield run
