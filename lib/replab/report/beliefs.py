@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replab import datasets
-from replab.datasets.pose_set import PoseSet
-from replab.errors import MissingData
 from replab.keypoints.skeletons import Skeleton
-from replab.report import gathering, poses, skeletons, style
+from replab.report import gathering, poses, shown_people, skeletons, style
 from replab.runs.record import Record
 
 SERIES = re.compile(r"belief_(?P<person>\d+)_(?P<joint>\d+)_stage(?P<stage>\d+)")
@@ -120,7 +118,7 @@ def _crops(
 
     name = str(record.recipe["test_data"])
     ground = [np.full((size[1], size[0]), GROUND) for _ in people]
-    found = _open(name)
+    found = shown_people.test_set(name)
     if found is None:
         return ground, [None] * len(people), [[] for _ in people]
     own = codec(str(record.recipe.get("codec", "released")), sigma=float(record.recipe["sigma"]))
@@ -141,17 +139,6 @@ def _limbs(joints: NDArray[np.float64], seen: NDArray[np.bool_], skeleton: Skele
         for limb, side in zip(skeleton.limbs, skeletons.sides(skeleton), strict=True)
         if seen[list(limb)].all()
     ]
-
-
-def _open(name: str) -> PoseSet | None:
-    """The people that were scored; None where they are not here as they were."""
-    if name not in datasets.POSE_SETS:
-        return None
-    try:
-        people = datasets.open_poses(name)
-    except MissingData:
-        return None
-    return people if people.fingerprint == datasets.fingerprint(name) else None
 
 
 def _crop(

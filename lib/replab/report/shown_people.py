@@ -62,7 +62,7 @@ def sheet(
         raise ValueError(f"the rows were scored on different sets: {', '.join(sorted(names))}")
     (name,) = names
     found = {label: _joints(record, numbers) for label, record in chosen.items()}
-    people = _open(name)
+    people = _scored(name)
     first = next(iter(found.values()))
     skeleton = people.skeleton if people is not None else _skeleton(first.shape[1])
     truth = visible = None
@@ -120,18 +120,23 @@ def _joints(record: Record, numbers: Sequence[int]) -> NDArray[np.float64]:
     return np.array([[curve["x"], curve["y"]] for curve in curves], float).transpose(0, 2, 1)
 
 
-def _open(name: str) -> PoseSet | None:
-    """Those of the test set who are scored; None where it is not here as it was scored."""
+def test_set(name: str) -> PoseSet | None:
+    """The people of a test set; None where it is not here as it was scored."""
     if name not in datasets.POSE_SETS:
         return None
     try:
         people = datasets.open_poses(name)
     except MissingData:
         return None
-    if people.fingerprint != datasets.fingerprint(name):
-        return None
-    # As `topdown.scores`: PCK leaves out those who have no torso to measure by.
-    return people if people.truth is not None else people.select(torso_lengths(people) > 0)
+    return people if people.fingerprint == datasets.fingerprint(name) else None
+
+
+def _scored(name: str) -> PoseSet | None:
+    """Those of a test set who are scored: PCK leaves out who has no torso to measure by."""
+    people = test_set(name)
+    if people is None or people.truth is not None:
+        return people
+    return people.select(torso_lengths(people) > 0)
 
 
 def _skeleton(joints: int) -> Skeleton:
