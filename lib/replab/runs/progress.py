@@ -14,7 +14,8 @@ from replab.runs.identity import RunSpec
 from replab.runs.store import Store
 
 PROGRESS_EVERY_S = 0.5
-POLL_S = 0.25
+# As often as runs note it.
+POLL_S = PROGRESS_EVERY_S
 # Without a terminal, runs of a lower cost (about a second on a core) get no line of their own.
 WORTH_A_LINE = 1.0
 
@@ -59,6 +60,14 @@ def progress_path(store_folder: Path, spec: RunSpec) -> Path:
     return store_folder / "progress" / f"{spec.id}.txt"
 
 
+def begun(store_folder: Path) -> set[str]:
+    """Ids of the runs whose progress is noted: one look at a folder, however many are planned."""
+    try:
+        return {path.stem for path in (store_folder / "progress").iterdir()}
+    except OSError:  # no run has begun yet
+        return set()
+
+
 class ProgressLine:
     """One line for many runs: share done, runs done, time left, what is running."""
 
@@ -90,8 +99,9 @@ class ProgressLine:
         """Work that is done, parts of running ones included, and what is running."""
         done = sum(self._costs[i] for i in list(self._done))
         running = []
+        noted = begun(self._store.folder)
         for run, spec in list(self._specs.items()):
-            if run in self._done:
+            if run in self._done or run not in noted:
                 continue
             share, text = read_progress(progress_path(self._store.folder, spec))
             if share:
