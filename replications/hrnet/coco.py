@@ -1,11 +1,7 @@
 """Trainings on COCO train2017 by the released recipes: from scratch, from ImageNet, ablated.
 
-Deviations, which touch all that it answers: one process takes the batch that four GPUs shared, so
-batch normalisation sees 128 people, not 32; the last iterate counts, not the best one on annotated
-boxes; epochs follow each other without a break, so that all batches are full. No code was released
-for the exchanges of Table 6, the four branches of section 4.4 (here W22: the paper names no width,
-and its parameters are those of W32 within 3 %) and the heads of Fig. 5 (here all four in one net).
-At 128×96 a joint is drawn with σ 1, half of what is released for 256×192.
+No code was released for the exchanges of Table 6, the four branches of section 4.4 and the heads
+of Fig. 5; what stands here in their place, and all else that differs, says `deviations.yaml`.
 """
 
 from collections.abc import Mapping

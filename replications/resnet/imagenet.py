@@ -1,8 +1,6 @@
 """ImageNet: the nets of Tables 2 and 3 by the recipe of §3.4, scored on one and on ten crops.
 
-Deviations, which touch `table2.*` and `table3.*`: a mean colour is subtracted, not a mean image;
-batch norm sees the whole batch of 256 on one device and keeps running averages (the paper's models
-carry statistics computed anew after training); "plateau" is decided on the training error.
+What differs from the paper (mean, batch norm, "plateau", crops) says `deviations.yaml`.
 """
 
 import time

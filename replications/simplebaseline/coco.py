@@ -2,8 +2,7 @@
 
     nox -s replicate -- simplebaseline --profile paper --only 'table1.g.*'
 
-Deviations are those of `runs.coco_trainings`; at 128×96 a joint is drawn with σ 1, half of what is
-released for 256×192, and row (b)'s map of 32×24 keeps the σ of 2 px.
+What differs from the released code says `deviations.yaml`.
 """
 
 from collections.abc import Mapping

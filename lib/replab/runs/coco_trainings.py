@@ -1,8 +1,7 @@
 """Trainings on COCO train2017 by the released recipes: what experiments of several papers share.
 
-Deviations, which touch all such numbers: one process takes the batch that four GPUs shared, so
-batch normalisation sees 128 people, not 32; the last iterate counts, not the best one on annotated
-boxes; epochs follow each other without a break, so that all batches are full.
+Where they differ from what was released (batch normalisation over the whole batch, the last
+iterate, full batches) stands in each paper's `deviations.yaml`.
 """
 
 from collections.abc import Mapping
