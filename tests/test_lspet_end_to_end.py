@@ -1,6 +1,5 @@
 """The trainings on LSP Extended from people to records, of both papers, with a tiny budget."""
 
-import importlib
 import math
 import os
 from dataclasses import replace
@@ -19,6 +18,7 @@ from replab.models.counting import count_parameters
 from replab.runs.execution import execute, make_context
 from replab.runs.experiment import load_replication
 from replab.runs.identity import plan_runs
+from replab.runs.pose_runs import PoseTrainings
 from replab.runs.store import Store
 from shared_files import need, shared_dir
 
@@ -78,6 +78,12 @@ def people(monkeypatch):
     monkeypatch.setattr(datasets, "open_poses", known.__getitem__)
 
 
+def make_job(known, context):
+    """The training that a run of an experiment is."""
+    assert isinstance(known.function.__self__, PoseTrainings)
+    return known.function.__self__.make_job(context)
+
+
 @pytest.mark.faults
 def test_trained_killed_resumed_and_scored(people, tmp_path, monkeypatch):
     """Of several stores of one run, that of the killed training holds the same numbers."""
@@ -101,10 +107,9 @@ def test_trained_killed_resumed_and_scored(people, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("paper", "name"), EXPERIMENTS)
 def test_each_variant_runs_and_is_probed(paper, name, people, tmp_path):
     known = experiment(paper, name)
-    module = importlib.import_module(known.function.__module__)
     for spec in specs(paper, name):
         context = make_context(small(spec), "cpu", 1, False, tmp_path, lambda share, text: None)
-        job = module.make_job(context)
+        job = make_job(known, context)
         training = job.training
         net = training.create(LSP, 0, "cpu")
         said = net(torch.zeros(1, 3, 64, 64))
@@ -128,8 +133,7 @@ def test_the_nets_are_the_papers(monkeypatch):
     ):
         (spec,) = (s for s in specs(paper, "lspet") if dict(s.variant) == variant)
         context = make_context(spec, "cpu", 1, False, Path(), lambda share, text: None)
-        module = importlib.import_module(experiment(paper, "lspet").function.__module__)
-        training = module.make_job(context).training
+        training = make_job(experiment(paper, "lspet"), context).training
         net = dict(training.options)
         with torch.device("meta"):
             found = count_parameters(models.create(training.model, num_joints=14, **net))

@@ -153,8 +153,8 @@ FULL = Experiment(
     name="lspet",
     version=1,
     changelog={1: "first version"},
-    function=trainings.train,
-    probe=trainings.probe,
+    function=trainings.TRAININGS.run,
+    probe=trainings.TRAININGS.probe,
     cost=training_cost,
     plans={
         "standin": Plan(

@@ -67,8 +67,8 @@ SCALED = Experiment(
         1: "first version",
         2: "stage 1 learns everybody in the crop; a centre map tells the others who is meant",
     },
-    function=trainings.train,
-    probe=trainings.probe,
+    function=trainings.TRAININGS.run,
+    probe=trainings.TRAININGS.probe,
     cost=training_cost,
     plans={
         "quick": Plan(

@@ -5,13 +5,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from replab.runs.experiment import Cost, RunContext, RunResult, Variant
+from replab.runs import pose_runs
+from replab.runs.experiment import RunContext, Variant
 
 if TYPE_CHECKING:
     from torch import nn
 
     from replab.datasets.pose_set import PoseSet
-    from replab.runs.pose_runs import Further, PoseJob
     from replab.topdown.scores import Scores
     from replab.training.stage_wise import Phase
 
@@ -49,12 +49,11 @@ def phases(scheme: str, stages: int) -> "tuple[Phase, ...]":
     return ()
 
 
-def make_job(context: RunContext) -> "PoseJob":
+def make_job(context: RunContext) -> pose_runs.PoseJob:
     """The training that a variant and its recipe describe, and how it is scored.
 
     One pass over the test people scores every stage (`_stage1` and up; no suffix for the last).
     """
-    from replab.runs import pose_runs
     from replab.topdown.predict import Reading
     from replab.training import gradients
     from replab.training.objectives import StageRegression
@@ -95,8 +94,12 @@ def make_job(context: RunContext) -> "PoseJob":
 
 
 def further(
-    context: RunContext, job: "PoseJob", net: "nn.Module", test: "PoseSet", scores: "Scores"
-) -> "Further":
+    context: RunContext,
+    job: pose_runs.PoseJob,
+    net: "nn.Module",
+    test: "PoseSet",
+    scores: "Scores",
+) -> pose_runs.Further:
     """What a run gives beyond its scores.
 
     Metrics: gradients as of `gradients.report`; `ap_together_stage<t>` and `ap_alone_stage<t>` (or
@@ -141,15 +144,4 @@ def _far(people: "PoseSet", scores: "Scores") -> float:
     return float(apart.pck([0.2]).mean(joints)[0])
 
 
-def train(context: RunContext) -> RunResult:
-    """Train one net and score its stages; see `pose_runs.run` and `further`."""
-    from replab.runs import pose_runs
-
-    return pose_runs.run(context, make_job(context))
-
-
-def probe(context: RunContext) -> Cost:
-    """Cost of one training and its scoring from the first steps, all stages learning."""
-    from replab.runs import pose_runs
-
-    return pose_runs.probe(context, make_job(context))
+TRAININGS = pose_runs.PoseTrainings(make_job)

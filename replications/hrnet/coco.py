@@ -5,14 +5,11 @@ of Fig. 5; what stands here in their place, and all else that differs, says `dev
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from replab.runs import coco_trainings
-from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.runs import coco_trainings, pose_runs
+from replab.runs.experiment import Experiment, Plan, RunContext, Variant
 from replab.training import recipes
-
-if TYPE_CHECKING:
-    from replab.runs.pose_runs import PoseJob
 
 # The branches by their names in Fig. 5, and px of the input in one of their map.
 HEADS = {"1x": 4, "2x": 8, "4x": 16, "8x": 32}
@@ -20,7 +17,7 @@ HEADS = {"1x": 4, "2x": 8, "4x": 16, "8x": 32}
 GMACS = {"w32": 7.645, "w48": 15.692, "sb-r50": 5.426}
 
 
-def make_job(context: RunContext) -> "PoseJob":
+def make_job(context: RunContext) -> pose_runs.PoseJob:
     """The training that a variant and its recipe describe, and how it is scored.
 
     Raises:
@@ -48,18 +45,7 @@ def start_of(variant: Variant) -> str:
     return f"imagenet-{str(variant['net']).removeprefix('sb-')}"
 
 
-def train(context: RunContext) -> RunResult:
-    """Train one net on COCO and score its last iterate on detected boxes of val2017, percent."""
-    from replab.runs import pose_runs
-
-    return pose_runs.run(context, make_job(context))
-
-
-def probe(context: RunContext) -> Cost:
-    """Cost of one training and its scoring from the first steps."""
-    from replab.runs import pose_runs
-
-    return pose_runs.probe(context, make_job(context))
+TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
 def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
@@ -114,8 +100,8 @@ COCO = Experiment(
     name="coco",
     version=1,
     changelog={1: "first version"},
-    function=train,
-    probe=probe,
+    function=TRAININGS.run,
+    probe=TRAININGS.probe,
     cost=training_cost,
     fetches=fetches,
     fingerprint=fingerprint,

@@ -32,8 +32,8 @@ FULL = Experiment(
     name="lspet",
     version=1,
     changelog={1: "first version"},
-    function=scaled.train,
-    probe=scaled.probe,
+    function=scaled.TRAININGS.run,
+    probe=scaled.TRAININGS.probe,
     cost=training_cost,
     plans={
         "standin": Plan(

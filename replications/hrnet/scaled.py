@@ -6,13 +6,11 @@ numbers can be set beside each other, not beside the paper's.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.runs import pose_runs
+from replab.runs.experiment import Experiment, Plan, RunContext, Variant
 from replab.training import recipes
-
-if TYPE_CHECKING:
-    from replab.runs.pose_runs import PoseJob
 
 # The names of the paper's Table 6: (a) the final exchange alone, (b) one at the end of each stage,
 # (c) all.
@@ -22,13 +20,12 @@ SHIFTS = (0, 1, 2)
 HEADS = {"1x": 4, "2x": 8, "4x": 16, "8x": 32}
 
 
-def make_job(context: RunContext) -> "PoseJob":
+def make_job(context: RunContext) -> pose_runs.PoseJob:
     """The training that a variant and its recipe describe, and how it is scored.
 
     One pass of the network over the test people answers all questions: the score of each head,
     and what the mirror image's shift does. Boxes are annotated, so AP is that of the joints alone.
     """
-    from replab.runs import pose_runs
     from replab.topdown.predict import Reading
 
     recipe, variant = context.recipe, context.variant
@@ -48,18 +45,7 @@ def make_job(context: RunContext) -> "PoseJob":
     return pose_runs.job(recipe, model, net, strides=strides, readings=readings)
 
 
-def train(context: RunContext) -> RunResult:
-    """Train one small net and score its last iterate; see `pose_runs.run`."""
-    from replab.runs import pose_runs
-
-    return pose_runs.run(context, make_job(context))
-
-
-def probe(context: RunContext) -> Cost:
-    """Cost of one training and its scoring from the first steps."""
-    from replab.runs import pose_runs
-
-    return pose_runs.probe(context, make_job(context))
+TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
 def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
@@ -94,8 +80,8 @@ SCALED = Experiment(
         2: "scored in the precision of the training; joints of a few people are kept",
         3: "320 iterations rather than 400, so that the trainings fit five minutes of two cores",
     },
-    function=train,
-    probe=probe,
+    function=TRAININGS.run,
+    probe=TRAININGS.probe,
     cost=training_cost,
     plans={
         "quick": Plan(

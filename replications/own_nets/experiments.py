@@ -5,38 +5,24 @@ and with which result, and weights that can be shipped with it (docs/weights.md)
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from replab.datasets.lspet import WHOLE
-from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.runs import pose_runs
+from replab.runs.experiment import Experiment, Plan, RunContext, Variant
 from replab.training import recipes
-
-if TYPE_CHECKING:
-    from replab.runs.pose_runs import PoseJob
 
 EPOCHS, BATCH = 85, 32
 
 
-def make_job(context: RunContext) -> "PoseJob":
+def make_job(context: RunContext) -> pose_runs.PoseJob:
     """The training of a network of the recipe, and how it is scored."""
-    from replab.runs import pose_runs
 
     net = dict(context.recipe["nets"][context.variant["net"]])
     return pose_runs.job(context.recipe, net.pop("model"), net)
 
 
-def train(context: RunContext) -> RunResult:
-    """Train one network and score its last iterate; see `pose_runs.run`."""
-    from replab.runs import pose_runs
-
-    return pose_runs.run(context, make_job(context))
-
-
-def probe(context: RunContext) -> Cost:
-    """Cost of one training and its scoring from the first steps."""
-    from replab.runs import pose_runs
-
-    return pose_runs.probe(context, make_job(context))
+TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
 def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
@@ -78,8 +64,8 @@ POSE = Experiment(
     name="pose",
     version=1,
     changelog={1: "first version"},
-    function=train,
-    probe=probe,
+    function=TRAININGS.run,
+    probe=TRAININGS.probe,
     cost=training_cost,
     plans={
         "standin": Plan(

@@ -6,22 +6,19 @@ What differs from the released code says `deviations.yaml`.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from replications.simplebaseline.rows import ROWS
 
-from replab.runs import coco_trainings
-from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.runs import coco_trainings, pose_runs
+from replab.runs.experiment import Experiment, Plan, RunContext, Variant
 from replab.training import recipes
-
-if TYPE_CHECKING:
-    from replab.runs.pose_runs import PoseJob
 
 # 10⁹ multiply-adds of a crop of 256×192.
 GMACS = {"a": 5.426, "b": 4.611, "c": 4.369, "d": 4.810, "e": 9.063, "f": 12.699}
 
 
-def make_job(context: RunContext) -> "PoseJob":
+def make_job(context: RunContext) -> pose_runs.PoseJob:
     """The training of a row, from ImageNet weights, and how it is scored.
 
     Raises:
@@ -42,18 +39,7 @@ def start_of(variant: Variant) -> str:
     return f"imagenet-r{ROWS[str(variant['row'])].depth}"
 
 
-def train(context: RunContext) -> RunResult:
-    """Train one row on COCO and score its last iterate on detected boxes of val2017, percent."""
-    from replab.runs import pose_runs
-
-    return pose_runs.run(context, make_job(context))
-
-
-def probe(context: RunContext) -> Cost:
-    """Cost of one training and its scoring from the first steps."""
-    from replab.runs import pose_runs
-
-    return pose_runs.probe(context, make_job(context))
+TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
 def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
@@ -77,8 +63,8 @@ COCO = Experiment(
     name="coco",
     version=1,
     changelog={1: "first version"},
-    function=train,
-    probe=probe,
+    function=TRAININGS.run,
+    probe=TRAININGS.probe,
     cost=training_cost,
     fetches=fetches,
     fingerprint=fingerprint,

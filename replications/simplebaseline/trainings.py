@@ -6,26 +6,23 @@ nets on photographs in an hour. Their numbers can be set beside each other, not 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from replications.simplebaseline.rows import ROWS, Row
 
-from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.runs import pose_runs
+from replab.runs.experiment import Experiment, Plan, RunContext, Variant
 from replab.training import recipes
-
-if TYPE_CHECKING:
-    from replab.runs.pose_runs import PoseJob
 
 SEEDS = (0, 1, 2)
 
 
-def make_job(context: RunContext) -> "PoseJob":
+def make_job(context: RunContext) -> pose_runs.PoseJob:
     """The training of a row, and how it is scored.
 
     Gaussians have the recipe's width in px of the map, whatever its size, unless the row names its
     own.
     """
-    from replab.runs import pose_runs
 
     recipe = context.recipe
     net = dict(recipe["nets"][context.variant["row"]])
@@ -35,18 +32,7 @@ def make_job(context: RunContext) -> "PoseJob":
     return pose_runs.job(changed, model, net, strides=(32 // 2**layers,))
 
 
-def train(context: RunContext) -> RunResult:
-    """Train one row and score its last iterate; see `pose_runs.run`."""
-    from replab.runs import pose_runs
-
-    return pose_runs.run(context, make_job(context))
-
-
-def probe(context: RunContext) -> Cost:
-    """Cost of one training and its scoring from the first steps."""
-    from replab.runs import pose_runs
-
-    return pose_runs.probe(context, make_job(context))
+TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
 def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
@@ -89,8 +75,8 @@ SCALED = Experiment(
     name="scaled",
     version=1,
     changelog={1: "first version"},
-    function=train,
-    probe=probe,
+    function=TRAININGS.run,
+    probe=TRAININGS.probe,
     cost=training_cost,
     plans={
         "quick": Plan(
@@ -112,8 +98,8 @@ LSPET = Experiment(
     name="lspet",
     version=1,
     changelog={1: "first version"},
-    function=train,
-    probe=probe,
+    function=TRAININGS.run,
+    probe=TRAININGS.probe,
     cost=training_cost,
     plans={
         "standin": Plan(

@@ -84,7 +84,7 @@ def test_generated_people_to_verdicts(paper, sets, tmp_path):
     done = []
     for spec in specs(experiment, "quick", "people-train"):
         recipe = {**spec.recipe, **TINY, "input": [48, 64]}
-        result = trainings.train(context_of(spec, recipe, tmp_path, spec.id))
+        result = trainings.TRAININGS.run(context_of(spec, recipe, tmp_path, spec.id))
         done.append(records.make(spec, result, threads=1, provenance={}))
     assert len(done) == 6
     with_all = done[0]
@@ -115,7 +115,7 @@ def test_the_paper_s_net_stage_by_stage(paper, sets, tmp_path, scheme):
         for s in specs(lspet.FULL, "standin", "lspet-train")
         if s.variant["supervision"] == scheme and s.seed == 0
     ]
-    found = trainings.train(context_of(spec, small_lspet(lspet), tmp_path))
+    found = trainings.TRAININGS.run(context_of(spec, small_lspet(lspet), tmp_path))
     assert found.iterations == 6
     assert found.metrics["pck_stage3"] == found.metrics["pck"]
     assert 0 <= found.metrics["pck_far"] <= 100
@@ -137,10 +137,10 @@ def test_the_paper_s_net_at_once(paper, sets, tmp_path):
     )
     objective = job.training.objective
     assert (objective.supervision, objective.loss, objective.background) == ("all", "sum", True)
-    found = trainings.train(context)
+    found = trainings.TRAININGS.run(context)
     assert found.metrics["log_gradient_least_3"] <= found.metrics["log_gradient_first_3"]
     assert [len(found.series[name]["x"]) for name in ("moments", "pck")] == [3, 2]
-    assert trainings.probe(context).seconds > 0
+    assert trainings.TRAININGS.probe(context).seconds > 0
 
 
 def test_nets_of_figure_4_differ_in_their_fields_alone(paper):

@@ -54,6 +54,25 @@ class PoseJob:
     further: "Callable[[nn.Module, PoseSet, Scores], Further] | None" = None
 
 
+@dataclass(frozen=True)
+class PoseTrainings:
+    """The runs of an experiment: each trains the network that its variant and recipe describe.
+
+    Attributes:
+        make_job: the training that a run is, and how it is scored.
+    """
+
+    make_job: Callable[[RunContext], PoseJob]
+
+    def run(self, context: RunContext) -> RunResult:
+        """Train one network and score its last iterate; see `run`."""
+        return run(context, self.make_job(context))
+
+    def probe(self, context: RunContext) -> Cost:
+        """Cost of one training and its scoring from the first steps; see `probe`."""
+        return probe(context, self.make_job(context))
+
+
 def job(
     recipe: Mapping[str, Any],
     model: str,
