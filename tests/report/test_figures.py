@@ -74,6 +74,17 @@ def test_gap_over_time_ends_at_the_final_gap():
     assert np.allclose(mean, [0.0, 0.0, 1.0])
 
 
+def test_the_start_up_does_not_set_the_axis_of_a_gap():
+    def steep(depth, seed, first):
+        curve = {"x": [0.0, 10.0, 90.0, 100.0], "y": [first, first / 2, 0.5 + depth / 100, 1.0]}
+        return made_record({"net": "plain", "depth": depth}, seed, series={"loss": curve})
+
+    made = [steep(20, 0, 1.0), steep(56, 0, 50.0)]
+    (axis,) = figures.gap_over_time(made, pairs=DEEPER, series="loss", ylabel="gap").axes
+    low, high = axis.get_ylim()
+    assert -1 < low < 0 < 0.36 < high < 1
+
+
 def test_figures_are_kept_only_where_asked_and_equal_data_give_equal_files(tmp_path, monkeypatch):
     monkeypatch.delenv(style.FIGURES_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)

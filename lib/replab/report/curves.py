@@ -18,6 +18,7 @@ def errors(
     panel: str = "{net}",
     line: str = "{net}-{depth}",
     titles: Mapping[str, str] | None = None,
+    colours: Sequence[str] = COLOURS,
     printed: Mapping[str, float] | None = None,
     printed_label: str = "the paper's final test error",
 ) -> Any:
@@ -31,6 +32,7 @@ def errors(
         records: with series `train_error` and `test_error`, in percent.
         panel, line: titles of panels and labels of lines, as in `gathering.panels`.
         titles: titles for panels, in place of their names.
+        colours: of a panel's lines.
         printed: label of a line → final test error in the paper, drawn at the right edge.
     """
     sorted_ = gathering.panels(records, panel, line)
@@ -43,7 +45,7 @@ def errors(
     power = math.floor(math.log10(last / 2))
     tops = []
     for axis, name in zip(axes, names, strict=True):
-        for colour, (net, runs) in zip(COLOURS, sorted_[name].items(), strict=False):
+        for colour, (net, runs) in zip(colours, sorted_[name].items(), strict=False):
             x, train = _seeds(runs, "train_error")
             tops.append(np.interp(last / 20, x, train.mean(0)))
             axis.plot(x / 10**power, train.mean(0), color=colour, linewidth=0.9, alpha=0.8)

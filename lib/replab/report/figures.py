@@ -13,6 +13,9 @@ from replab.report import gathering, style, text
 from replab.report.tables import grouped
 from replab.runs.record import Record
 
+# Share of a training that does not set the axis of a difference.
+START_UP = 0.2
+
 
 def ledger_picture(ledger: Ledger) -> Any:
     """Every claim as a cell, a row for each table or figure of the paper, coloured by verdict.
@@ -200,29 +203,35 @@ def gap_over_time(
     series: str,
     ylabel: str,
     colours: Sequence[str] = (style.ORANGE, style.BLUE),
-    top: float | None = None,
 ) -> Any:
     """How a gap between two nets grows or shrinks while they train: mean and range over seeds.
 
+    The axis takes in what comes after a fifth of the iterations, so that the start-up does not
+    squeeze it.
+
     Args:
         pairs: which runs are compared, as in `paired_gaps`.
-        top: upper end of the axis, as in `learning_curves`.
     """
     gaps = pairs(records)
     figure, axis = style.subplots(width=5.6, height=3.3)
+    reach = [0.0]
     for colour, (label, (plus, minus)) in zip(colours, gaps.items(), strict=False):
         second = {r.seed: r for r in minus}
         seeds = [(r, second[r.seed]) for r in plus if r.seed in second]
         curves = np.array(
             [np.subtract(a.series[series]["y"], b.series[series]["y"]) for a, b in seeds]
         )
-        x = seeds[0][0].series[series]["x"]
+        x = np.asarray(seeds[0][0].series[series]["x"], dtype=float)
+        later = curves[:, x >= START_UP * x[-1]]
+        reach += [later.min(), later.max()]
         axis.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.25, linewidth=0)
         legend = f"{label} (n = {len(seeds)}, band: range)"
         axis.plot(x, curves.mean(0), color=colour, linewidth=2.2, label=legend)
     axis.axhline(0, color=style.BLACK, linewidth=0.8)
     axis.set(xlabel="iteration", ylabel=ylabel)
-    axis.set_ylim(top=top)
+    spread = max(reach) - min(reach)
+    # Room below for the legend.
+    axis.set_ylim(min(reach) - 0.35 * spread, max(reach) + 0.1 * spread)
     axis.legend(loc="lower right")
     return figure
 
