@@ -83,6 +83,10 @@ def test_the_start_up_does_not_set_the_axis_of_a_gap():
     (axis,) = figures.gap_over_time(made, pairs=DEEPER, series="loss", ylabel="gap").axes
     low, high = axis.get_ylim()
     assert -1 < low < 0 < 0.36 < high < 1
+    same = [steep(20, 0, 1.0), made_record({"net": "plain", "depth": 56}, 0)]
+    same[1].series.update(same[0].series)
+    (axis,) = figures.gap_over_time(same, pairs=DEEPER, series="loss", ylabel="gap").axes
+    assert axis.get_ylim()[0] < 0 < axis.get_ylim()[1]
 
 
 def test_figures_are_kept_only_where_asked_and_equal_data_give_equal_files(tmp_path, monkeypatch):

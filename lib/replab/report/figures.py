@@ -229,7 +229,7 @@ def gap_over_time(
         axis.plot(x, curves.mean(0), color=colour, linewidth=2.2, label=legend)
     axis.axhline(0, color=style.BLACK, linewidth=0.8)
     axis.set(xlabel="iteration", ylabel=ylabel)
-    spread = max(reach) - min(reach)
+    spread = max(reach) - min(reach) or 1.0
     # Room below for the legend.
     axis.set_ylim(min(reach) - 0.35 * spread, max(reach) + 0.1 * spread)
     axis.legend(loc="lower right")

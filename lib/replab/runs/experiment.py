@@ -93,7 +93,7 @@ class Experiment:
     ) -> list[tuple[Variant, int]]:
         """Variant and seed of each run that a profile asks for, seed by seed.
 
-        None if the profile does not attempt the experiment.
+        Empty if the profile does not attempt the experiment.
 
         Args:
             seeds: in place of the plan's own, unless the experiment is deterministic.
