@@ -289,24 +289,19 @@ SHORTENED = Experiment(
 
 # At a 64th of the schedule a ResNet-56 may spend most of it on its start-up at rate 0.1. The paper
 # met that at 110 layers and began there at 0.01; here the deep nets are given the same.
-WARMED_UP = Experiment(
+WARMED_UP = replace(
+    SHORTENED,
     name="warmed_up",
-    version=1,
-    changelog={1: "first version"},
-    function=train,
     plans={
         "standin": replace(
             SHORTENED.plans["standin"],
             variants=tuple({"net": n, "depth": 56} for n in NETS),
             seeds=(0, 1, 2),
-            recipe={**shortened(PAPER_RECIPE, STANDIN_FACTOR), "warm_up_depths": [56]},
+            recipe={**SHORTENED.plans["standin"].recipe, "warm_up_depths": [56]},
             keeps_weights=False,
         ),
     },
     needs={"standin": "CIFAR-10 (170 MB) and about 40 minutes on two cores (`--compile`)"},
-    cost=training_cost,
-    probe=probe,
-    per_gpu=PER_GPU,
 )
 
 CIFAR = Experiment(
@@ -334,11 +329,9 @@ CIFAR = Experiment(
 )
 
 # Whether the deviation in batch statistics matters: the paper's two GPUs saw 64 images each.
-GHOST = Experiment(
+GHOST = replace(
+    CIFAR,
     name="ghost",
-    version=1,
-    changelog={1: "first version"},
-    function=train,
     plans={
         "paper": replace(
             CIFAR.plans["paper"],
@@ -347,9 +340,6 @@ GHOST = Experiment(
         ),
     },
     needs={"paper": "CIFAR-10 and a GPU-day: five seeds of two nets, 64,000 iterations each"},
-    cost=training_cost,
-    probe=probe,
-    per_gpu=PER_GPU,
 )
 
 # Whether bfloat16 changes what a training learns: the same seeds and batches in both formats.

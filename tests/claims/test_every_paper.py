@@ -1,7 +1,7 @@
 """What holds for the claims of every paper of this checkout."""
 
 import csv
-from pathlib import Path
+from fnmatch import fnmatchcase
 
 import pytest
 
@@ -9,27 +9,22 @@ from replab.claims.claim import needs
 from replab.claims.ledger import build, cheapest_profile
 from replab.runs.experiment import PROFILES
 
-ROOT = Path(__file__).resolve().parents[2]
-# Paper claims of each, those beside the facts' among them: differences of printed rows, which the
-# facts leave to arithmetic, and a comparison of colour orders.
-BESIDE_THE_FACTS = {
-    "simplebaseline": {
-        "effects.384x288",
-        "effects.256x192",
-        "effects.layers",
-        "effects.r101",
-        "effects.r152",
-        "effects.kernel-2",
-        "effects.kernel-3",
-        "effects.size-over-layers",
-        "effects.layers-over-depth",
-        "effects.depth-over-kernel",
-        "gtbox.colour.r50",
-    },
+# Of each paper: claims in the facts, how many of them are decided here, and how many of the others
+# say that nobody attempts them.
+COUNTS = {
+    "cpm": (87, 64, 15),
+    "hrnet": (463, 233, 78),
+    "resnet": (184, 133, 7),
+    "simplebaseline": (309, 200, 62),
 }
+# Claims beside the facts: differences of printed rows, which the facts leave to arithmetic, and a
+# comparison of colour orders.
+BESIDE_THE_FACTS = {"simplebaseline": ("effects.*", "gtbox.colour.r50")}
+# Scaled claims on an order whose gaps the paper's own noise hides: reported, not decided.
+ON_UNDECIDED = {"table1.order.kernel"}
 
 
-@pytest.fixture(scope="module", params=["cpm", "hrnet", "resnet", "simplebaseline"])
+@pytest.fixture(scope="module", params=COUNTS)
 def paper(request, load_paper):
     return load_paper(request.param)
 
@@ -58,10 +53,12 @@ def expected_class(paper, row):
 
 
 def test_every_claim_of_the_facts_is_stated(paper, facts):
+    assert (len(facts), sum(row["gate"] == "yes" for row in facts)) == COUNTS[paper.name][:2]
     own = {claim.id for claim in paper.claims.values() if claim.supports is None}
-    asked = {row["id"] for row in facts} | BESIDE_THE_FACTS.get(paper.name, set())
-    # ResNet's counts of its own beside the print are claims that the facts do not list.
-    assert asked <= own if paper.name == "resnet" else own == asked
+    stated = {row["id"] for row in facts}
+    assert stated <= own
+    beside = BESIDE_THE_FACTS.get(paper.name, ())
+    assert all(any(fnmatchcase(claim, glob) for glob in beside) for claim in own - stated)
     for row in facts:
         claim = paper.claims[row["id"]]
         stated = (claim.kind, claim.metric, claim.reported, claim.unit, claim.source)
@@ -75,29 +72,30 @@ def test_every_claim_of_the_facts_is_stated(paper, facts):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_claim_can_be_computed_or_says_what_it_needs(paper, profile):
-    experiments = paper.replication.experiments
-    entries = build(paper, profile, []).select()
-    assert entries
-    for entry in entries:
+    made = build(paper, profile, [])
+    assert len(made.select(scaled=False)) >= COUNTS[paper.name][1]
+    for entry in made.select():
         assert entry.verdict == "not attempted"
         cheapest = cheapest_profile(paper, paper.claims[entry.id])
         assert bool(entry.command) == (cheapest is not None)
-        # What needs nothing has simply not been run yet.
-        free = cheapest is not None and not any(
-            experiment.needs.get(cheapest) for experiment in experiments.values()
-        )
-        assert free or (entry.why.startswith("needs ") and len(entry.why) > 15), entry.id
+        if entry.why.startswith("needs "):
+            assert len(entry.why) > 15
+        else:
+            # What needs nothing has simply not been run yet: some of CPM's.
+            assert paper.name == "cpm", entry.id
 
 
 def test_what_nobody_here_decides_says_so(paper):
-    for claim in paper.claims.values():
-        if not claim.gate and "not attempted" in claim.note:
-            assert needs(claim.id, paper.needs), claim.id
+    own = [c for c in paper.claims.values() if not c.gate and "not attempted" in c.note]
+    assert len(own) == COUNTS[paper.name][2]
+    for claim in own:
+        assert needs(claim.id, paper.needs), claim.id
 
 
 def test_scaled_claims_support_claims_of_the_paper(paper):
     scaled = [c for c in paper.claims.values() if c.supports]
     for claim in scaled:
+        assert paper.claims[claim.supports].gate or claim.supports in ON_UNDECIDED
         assert paper.claims[claim.supports].supports is None
         assert claim.profile is not None
         assert claim.id.startswith(f"{claim.profile}.")

@@ -66,6 +66,10 @@ def test_margins_are_those_that_the_facts_give(paper):
     }
 
 
+def test_effects_are_all_that_is_stated_beside_the_facts(paper):
+    assert {claim for claim in paper.claims if claim.startswith("effects.")} == set(EFFECTS)
+
+
 @pytest.mark.parametrize(("claim", "rows"), EFFECTS.items())
 def test_effects_are_differences_of_printed_rows(paper, claim, rows):
     plus, minus = (

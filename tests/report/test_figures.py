@@ -74,6 +74,28 @@ def test_gap_over_time_ends_at_the_final_gap():
     assert np.allclose(mean, [0.0, 0.0, 1.0])
 
 
+def test_two_values_of_a_key_are_paired_at_the_end_and_on_the_way():
+    records = [
+        made_record(
+            {"net": net, "format": kind},
+            seed,
+            metrics={"loss": base + shift},
+            series={"loss": {"x": [1.0, 2.0], "y": [base, base + shift]}},
+        )
+        for net, base in (("a", 1.0), ("b", 2.0))
+        for kind, shift in (("half", 0.25), ("full", 0.0))
+        for seed in (1, 0)
+    ]
+    pairs = gathering.along("format", plus="half", minus="full", label="net {net}")
+    assert list(pairs(records)) == ["net a", "net b"]
+    (axis,) = figures.paired_gaps(records, pairs=pairs, metric="loss", xlabel="nats").axes
+    seeds = next(line for line in axis.lines if line.get_marker() == "o")
+    assert np.allclose(seeds.get_xdata(), [0.25, 0.25])
+    (axis,) = figures.gap_over_time(records, pairs=pairs, series="loss", ylabel="nats").axes
+    assert np.allclose(axis.lines[0].get_ydata(), [0, 0.25])
+    assert axis.get_ylabel() == "nats"
+
+
 def test_the_start_up_does_not_set_the_axis_of_a_gap():
     def steep(depth, seed, first):
         curve = {"x": [0.0, 10.0, 90.0, 100.0], "y": [first, first / 2, 0.5 + depth / 100, 1.0]}

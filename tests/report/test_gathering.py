@@ -48,6 +48,7 @@ def test_panels_hold_their_own_lines_and_may_be_one_for_all():
         "plain": ["plain-20", "plain-110"],
         "resnet": ["resnet-110"],
     }
+    assert seeds(found["resnet"]["resnet-110"]) == [0, 0, 1, 1, 2, 2]
     assert list(gathering.panels(RECORDS, "all", "{net}")["all"]) == ["plain", "resnet"]
 
 

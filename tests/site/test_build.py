@@ -31,6 +31,7 @@ def test_commands_are_not_coloured_as_python(site):
     commands = [block for block in blocks if "replicate" in block]
     assert commands
     for command in commands:
+        assert command.startswith(("python -m replab ", "nox -s ")), command
         assert "<span" not in command, command
 
 

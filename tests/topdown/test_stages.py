@@ -18,7 +18,7 @@ from replab.topdown.network import PoseNetwork, Preprocessing, open_network, wit
 from replab.topdown.predict import Reading, predict_each
 from small_nets import MACHINE
 
-SMALL = {**MACHINE, "centre_map": True, "background": True, "stage_layers": 3}
+SMALL = {**MACHINE, "centre_map": True, "background": True, "stage_layers": 3, "last_std": None}
 UNITS = Preprocessing("RGB", IMAGENET_MEAN, IMAGENET_STD)
 
 

@@ -157,21 +157,18 @@ def _seeds(
     seeds = sorted(set().union(*values.values()))
     axis.set_ylabel(ylabel)
     axis.set_title("ours", fontsize=10)
-    first: list[Any] = []
     for i, seed in enumerate(seeds):
         line = [found.get(seed, np.nan) for found in values.values()]
         look = {"color": FAINT, "linewidth": 0.9, "marker": "o", "markersize": 3}
         label = f"each seed (n = {len(seeds)})" if i == 0 else None
-        drawn = axis.plot(range(len(line)), line, label=label, **look)
-        first = first or drawn
+        axis.plot(range(len(line)), line, label=label, **look)
     _means(axis, list(values.values()), colours)
     # In no variant's colour, since it stands for all of them.
     (mean,) = axis.plot([], [], "D-", color=INK, markersize=6, linewidth=1.8)
     mean.set_label("mean, 95 % interval")
     # Below the panels: within one, it would cross an interval of some profile or other.
-    axis.figure.legend(
-        handles=[*first, mean], loc="outside lower left", ncols=2, fontsize=8, title_fontsize=8
-    )
+    handles, _ = axis.get_legend_handles_labels()
+    axis.figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=8)
 
 
 def _gains(

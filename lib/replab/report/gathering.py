@@ -10,11 +10,10 @@ from replab.runs.record import Record
 Nets = Mapping[str, Sequence[Record]]
 Pairs = dict[str, tuple[list[Record], list[Record]]]
 Pairing = Callable[[Sequence[Record]], Pairs]
-_AS_THEY_ARE: Mapping[str, str] = {}
 
 
 def nets(
-    records: Iterable[Record], label: str, words: Mapping[str, str] = _AS_THEY_ARE
+    records: Iterable[Record], label: str, words: Mapping[str, str] | None = None
 ) -> dict[str, list[Record]]:
     """Records gathered by network: label → records by seed, sorted by the variant's keys in it.
 
@@ -23,21 +22,19 @@ def nets(
         words: how values of variants are called, in the order in which they are compared; others
             stay as they are.
     """
-    keys = [key for _, key, _, _ in string.Formatter().parse(label) if key]
-    order = list(words)
+    keys, order = _keys(label), list(words or {})
 
     def rank(value: Any) -> tuple[int, Any]:
-        return (0, order.index(value)) if value in words else (1, value)
+        return (0, order.index(value)) if value in order else (1, value)
 
     found: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda r: (*(rank(r.variant[k]) for k in keys), r.seed)):
-        called = {key: words.get(str(value), value) for key, value in record.variant.items()}
-        found.setdefault(label.format(**called), []).append(record)
+        found.setdefault(labelled(record, label, words), []).append(record)
     return found
 
 
 def panels(
-    records: Iterable[Record], panel: str, line: str, words: Mapping[str, str] = _AS_THEY_ARE
+    records: Iterable[Record], panel: str, line: str, words: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, list[Record]]]:
     """Records gathered by panel: its title → label of a line → records; labels as in `nets`."""
     gathered = nets(records, panel, words)
@@ -58,7 +55,7 @@ def along(axis: str, *, plus: str, minus: str, label: str) -> Pairing:
         for record in sorted(records, key=lambda r: r.seed):
             value = str(record.variant[axis])
             if value in sides:
-                found = gaps.setdefault(label.format(**record.variant), ([], []))
+                found = gaps.setdefault(labelled(record, label), ([], []))
                 found[sides.index(value)].append(record)
         return gaps
 
@@ -85,17 +82,17 @@ def between(label: str, *wanted: tuple[str, str]) -> Pairing:
 
 
 def of_one_seed(
-    records: Iterable[Record], nets: Mapping[str, Mapping[str, Any]]
+    records: Iterable[Record], choices: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Record]:
     """Label → its record, all of the lowest common seed; of its own lowest where there is none.
 
     Args:
         records: that hold what is to be shown.
-        nets: label → values that its variant must have, as `fits` takes them; one without records
-            is left out.
+        choices: label → values that its variant must have, as `fits` takes them; one without
+            records is left out.
     """
     kept = list(records)
-    found = {label: {r.seed: r for r in kept if fits(r, where)} for label, where in nets.items()}
+    found = {label: by_seed(kept, where) for label, where in choices.items()}
     found = {label: seeds for label, seeds in found.items() if seeds}
     if not found:
         return {}
@@ -103,12 +100,21 @@ def of_one_seed(
     return {label: seeds[min(common or seeds)] for label, seeds in found.items()}
 
 
+def by_seed(records: Iterable[Record], where: Mapping[str, Any]) -> dict[int, Record]:
+    """Seed → its record, of those whose variants have some values; see `fits`."""
+    return {r.seed: r for r in records if fits(r, where)}
+
+
 def labelled(record: Record, label: str, words: Mapping[str, str] | None = None) -> str:
     """A record's label: keys of its variant in braces, each value by its word; else empty."""
-    keys = [key for _, key, _, _ in string.Formatter().parse(label) if key]
     known = words or {}
-    values = {key: str(record.variant.get(key, "")) for key in keys}
+    values = {key: str(record.variant.get(key, "")) for key in _keys(label)}
     return label.format(**{key: known.get(v, v) for key, v in values.items()}).strip(" ,")
+
+
+def _keys(label: str) -> list[str]:
+    """The keys of variants that stand in braces in a label."""
+    return [key for _, key, _, _ in string.Formatter().parse(label) if key]
 
 
 def fits(record: Record, where: Mapping[str, Any]) -> bool:

@@ -94,11 +94,8 @@ def ratios(
         bound: a ratio to draw a line at.
         title: of the figure: the claim.
     """
-    known = list(records)
-    groups = [
-        {r.seed: r for r in known if gathering.fits(r, where) and "moments" in r.series}
-        for where in nets.values()
-    ]
+    known = [r for r in records if "moments" in r.series]
+    groups = [gathering.by_seed(known, where) for where in nets.values()]
     seeds = set.intersection(*(set(group) for group in groups))
     if len(groups) != 2 or not seeds:
         return _nothing(nets)
