@@ -125,6 +125,12 @@ def tests_cluster(session: nox.Session) -> None:
 
 
 @nox.session
+def queue(session: nox.Session) -> None:
+    """Work through all registered runs beside other work: `-- status`, `-- stop`."""
+    replab(session, "queue", *session.posargs)
+
+
+@nox.session
 def check(session: nox.Session) -> None:
     """Do the accepted ledgers, tables and notebooks follow from the committed records?"""
     replab(session, "check", *session.posargs)

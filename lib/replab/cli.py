@@ -143,11 +143,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     command.add_argument("--compile", **compiling)
+    command.add_argument("--threads", type=int, metavar="N", help="(one a core)")
+    command.add_argument("--attached-to", type=int, metavar="PID", help=argparse.SUPPRESS)
     command.add_argument(
         "--keep-weights",
         action="store_true",
         help="keep the trained network's weights; a run that was done without is done again",
     )
+    _add_queue(add("queue", do.queue.start, "work through all registered runs"), as_json)
     command = add("claims", do.claims, "the ledger of a paper", as_json, profile, only)
     command.add_argument("paper")
     command.add_argument(
@@ -200,6 +203,28 @@ def _parser() -> argparse.ArgumentParser:
         help="where a training step's time goes, compiling, memory",
     )
     return parser
+
+
+def _add_queue(command: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
+    """`queue` and its parts."""
+    from replab.commands import queue as do
+
+    def add_workers(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--workers", type=int, default=2, help="runs at a time, one thread each (2)"
+        )
+
+    command.add_argument("--commit", help="whose code begins new runs (HEAD)")
+    add_workers(command)
+    parts = command.add_subparsers(title="parts", metavar="PART")
+    part = parts.add_parser("status", parents=[as_json], help="what is done, running and left")
+    part.set_defaults(run=do.status)
+    part = parts.add_parser("stop", help="stop; runs resume from their checkpoints")
+    part.set_defaults(run=do.stop)
+    part = parts.add_parser("work")
+    part.add_argument("--repository", type=Path, required=True)
+    add_workers(part)
+    part.set_defaults(run=do.work)
 
 
 def _add_scores(command: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replab.runs import registration
 from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ NETS = ("plain", "resnet")
 PROBE_IMAGES = 500
 # Trainings of such small nets that a GPU does side by side.
 PER_GPU = 4
+REGISTERED = Path(__file__).parent / registration.FOLDER
+CIFAR_EIGHTH = registration.read(REGISTERED / "cifar-eighth.yaml")
+CIFAR_FULL_RESNET20 = registration.read(REGISTERED / "cifar-full-resnet20.yaml")
 
 
 @dataclass(frozen=True)
@@ -304,6 +309,30 @@ WARMED_UP = replace(
     needs={"standin": "CIFAR-10 (170 MB) and about 40 minutes on two cores (`--compile`)"},
 )
 
+# The paper's schedule with an eighth of its iterations, every net started at 0.01.
+EIGHTH = Experiment(
+    name="eighth",
+    version=1,
+    changelog={1: "first version"},
+    function=train,
+    plans={
+        "standin": Plan(
+            CIFAR_EIGHTH.variants,
+            seeds=CIFAR_EIGHTH.seeds,
+            recipe=CIFAR_EIGHTH.recipe,
+            data=(CIFAR_EIGHTH.data,),
+            split="50,000 training and 10,000 test images",
+            precision=CIFAR_EIGHTH.precision,
+            keeps_weights=True,
+            registrations=(CIFAR_EIGHTH,),
+        ),
+    },
+    needs={"standin": "CIFAR-10 (170 MB) and 27 to 75 core-hours (`nox -s queue`)"},
+    cost=training_cost,
+    probe=probe,
+    per_gpu=PER_GPU,
+)
+
 CIFAR = Experiment(
     name="cifar",
     version=1,
@@ -312,12 +341,14 @@ CIFAR = Experiment(
     plans={
         "paper": Plan(
             tuple({"net": n, "depth": d} for n in NETS for d in DEPTHS),
-            seeds=(0, 1, 2, 3, 4),
+            # All nets take the registered seeds, so that they pair.
+            seeds=CIFAR_FULL_RESNET20.seeds,
             recipe=PAPER_RECIPE,
             data=("cifar10",),
             split="50,000 training and 10,000 test images",
             precision="fp32",
             keeps_weights=True,
+            registrations=(CIFAR_FULL_RESNET20,),
         ),
     },
     needs={
@@ -337,6 +368,7 @@ GHOST = replace(
             CIFAR.plans["paper"],
             variants=tuple({"net": "resnet", "depth": d, "ghost_batch": 64} for d in (20, 56)),
             keeps_weights=False,
+            registrations=(),
         ),
     },
     needs={"paper": "CIFAR-10 and a GPU-day: five seeds of two nets, 64,000 iterations each"},

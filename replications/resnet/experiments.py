@@ -9,6 +9,7 @@ EXPERIMENTS = (
     mechanism.MECHANISM,
     cifar.SHORTENED,
     cifar.WARMED_UP,
+    cifar.EIGHTH,
     cifar.PRECISION,
     cifar.CIFAR,
     cifar.GHOST,

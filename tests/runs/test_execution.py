@@ -3,12 +3,13 @@
 import json
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
 from replab.errors import CheckFailed, MissingData, UserError
 from replab.runs import execution
-from replab.runs.execution import RunFailed, execute
+from replab.runs.execution import RunFailed, SessionLog, execute, read_log
 from replab.runs.progress import ProgressFile, progress_path, read_progress
 
 
@@ -137,34 +138,62 @@ def test_progress_on_a_full_disk_does_not_end_a_run(tiny_disk):
     assert read_progress(tiny_disk / "run.txt") == (0.0, "")
 
 
-def test_wall_time_is_that_of_all_sessions(tiny, monkeypatch):
+def a_log(**fields):
+    return {
+        "elapsed_s": 100.0,
+        "started": "2026-11-22T10:00:00+00:00",
+        "sessions": 2,
+        "registration": "",
+        "commit": "unknown",
+        "dirty": False,
+        **fields,
+    }
+
+
+def test_wall_time_is_that_of_all_sessions(tiny):
     spec = tiny.specs("add")[0]
     workspace = tiny.store.workspace(spec)
     workspace.mkdir(parents=True)
-    noted = {"elapsed_s": 100.0, "started": "2026-11-22T10:00:00+00:00", "sessions": 2}
-    (workspace / "clock.json").write_text(json.dumps(noted))
+    (workspace / execution.LOG_FILE).write_text(json.dumps(a_log()))
     run(tiny, spec)
     provenance = tiny.store.find(spec).provenance
     assert 100 <= provenance["wall_s"] < 130
-    assert (provenance["started"], provenance["sessions"]) == (noted["started"], 3)
+    assert (provenance["started"], provenance["sessions"]) == (a_log()["started"], 3)
 
 
-def test_the_clock_notes_now_and_then(tmp_path, monkeypatch):
-    path = tmp_path / "clock.json"
-    clock = execution._Clock(path)
-    clock.tick()
-    assert not path.exists()
-    monkeypatch.setattr(clock, "_noted", time.monotonic() - 6)
-    clock.tick()
-    noted = json.loads(path.read_text())
-    assert 0 <= noted["elapsed_s"] < 60
-    again = execution._Clock(path).watch
-    assert (again.started, again.sessions) == (clock.watch.started, 2)
-    for damage in ("broken", "3.5", "{}", '{"elapsed_s": null, "started": "", "sessions": 1}'):
-        path.write_text(damage)
-        watch = execution._Clock(path).watch
+def test_the_log_is_written_at_once_and_then_now_and_then(tiny, tmp_path, monkeypatch):
+    spec = replace(tiny.specs("add")[0], registration="a" * 64)
+    log = SessionLog.begin(tmp_path, spec)
+    first = read_log(tmp_path)
+    assert (first["registration"], first["sessions"]) == ("a" * 64, 1)
+    log.path.unlink()
+    log.tick()
+    assert not log.path.exists()
+    monkeypatch.setattr(log, "_written", time.monotonic() - 6)
+    log.tick()
+    assert 0 <= read_log(tmp_path)["elapsed_s"] < 60
+    again = SessionLog.begin(tmp_path, spec).watch
+    assert (again.started, again.sessions) == (log.watch.started, 2)
+    for damage in ("broken", "3.5", "{}", json.dumps(a_log(elapsed_s=None))):
+        log.path.write_text(damage)
+        watch = SessionLog.begin(tmp_path, spec).watch
         assert watch.elapsed() < 60
         assert watch.sessions == 1
+
+
+def test_a_registered_run_goes_on_under_its_own_commit_only(tiny, tmp_path):
+    spec = replace(tiny.specs("add")[0], registration="a" * 64)
+    (tmp_path / execution.LOG_FILE).write_text(json.dumps(a_log(commit="f" * 40)))
+    with pytest.raises(UserError, match="f" * 12):
+        SessionLog.begin(tmp_path, spec)
+    # An exploratory run may.
+    assert SessionLog.begin(tmp_path, replace(spec, registration="")).watch.sessions == 3
+
+
+def test_a_dirty_session_makes_a_dirty_run(tiny, tmp_path):
+    spec = replace(tiny.specs("add")[0], registration="a" * 64)
+    (tmp_path / execution.LOG_FILE).write_text(json.dumps(a_log(dirty=True)))
+    assert SessionLog.begin(tmp_path, spec).dirty
 
 
 def test_threads_reach_torch(tiny):

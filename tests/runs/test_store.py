@@ -223,8 +223,8 @@ def test_import_a_file(tiny, elsewhere):
 
 @pytest.mark.parametrize("below", ["", "runs", "runs/tiny"])
 def test_import_a_store(tiny, elsewhere, below):
-    # Other JSON files of a store, such as a begun run's clock, are no records.
-    files.write_json(elsewhere.folder / "work" / "tiny" / "x" / "clock.json", 3.5)
+    # Other JSON files of a store, such as a begun run's log, are no records.
+    files.write_json(elsewhere.folder / "work" / "tiny" / "x" / "session.json", 3.5)
     assert import_records(elsewhere.folder / below, tiny.store) == (2, 0)
     assert all(tiny.store.find(spec) for spec in tiny.specs("add")[:2])
 

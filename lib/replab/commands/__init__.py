@@ -1,5 +1,6 @@
 """What each command does, given its parsed options; returns the exit code if it is not 0."""
 
+from replab.commands import queue
 from replab.commands.evidence import accept, check, docs, export, import_, render, report, site
 from replab.commands.listings import claims, list_models, list_papers
 from replab.commands.machine import bench, fetch
@@ -16,6 +17,7 @@ __all__ = [
     "import_",
     "list_models",
     "list_papers",
+    "queue",
     "regress",
     "render",
     "replicate",

@@ -21,10 +21,12 @@ def run(options: Namespace) -> None:
     from replab.cores import available_cores
     from replab.runs import campaign, executors
     from replab.runs.execution import execute
-    from replab.runs.ranks import execute_together
+    from replab.runs.ranks import end_with_process, execute_together
     from replab.runs.store import Store
     from replab.training import distributed
 
+    if options.attached_to is not None:
+        end_with_process(options.attached_to)
     ranks, store = distributed.current(), Store()
     device = executors.resolve_device(options.device)
     how = {"compiled": options.compile, "keep_weights": options.keep_weights}
@@ -34,7 +36,8 @@ def run(options: Namespace) -> None:
     if ranks.alone:
         spec = plan()
         place = f"{device}:0" if device == "cuda" else device
-        execute(spec, str(store.folder), place, available_cores(), **how)
+        threads = options.threads or available_cores()
+        execute(spec, str(store.folder), place, threads, **how)
     else:
         spec = execute_together(plan, store, device, **how)
     if not ranks.first:

@@ -7,8 +7,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from replab import paths
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, write_json, write_text
 from replab.runs import kept_weights
@@ -16,7 +19,7 @@ from replab.runs import record as records
 from replab.runs.experiment import RunContext, load_replication, require_experiment
 from replab.runs.identity import RunSpec
 from replab.runs.progress import ProgressFile, progress_path
-from replab.runs.provenance import Stopwatch, as_dict
+from replab.runs.provenance import Stopwatch, as_dict, checkout_state
 from replab.runs.record import Record
 from replab.runs.store import Store
 from replab.training import distributed
@@ -71,11 +74,11 @@ def _compute(
 ) -> Record:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     workspace = make_folder(store.workspace(spec))
-    clock = _Clock(workspace / "clock.json")
+    log = SessionLog.begin(workspace, spec)
     progress = ProgressFile(progress_path(store.folder, spec))
 
     def note(share: float, text: str) -> None:
-        clock.tick()
+        log.tick()
         progress(share, text)
 
     context = make_context(spec, device, threads, compiled, workspace, note)
@@ -83,12 +86,13 @@ def _compute(
         # Of several ranks, the others have waited to know whether there is anything to do.
         distributed.call_to_work()
         result = experiment.function(context)
-        provenance = clock.watch.provenance(
+        provenance = log.watch.provenance(
             device=device,
             throughput=result.throughput,
             engine=result.engine,
             ranks=distributed.current().size,
         )
+        provenance = replace(provenance, dirty=provenance.dirty or log.dirty)
         # Before the record: one that names weights is never without them.
         keep = keep_weights or experiment.plans[spec.profile].keeps_weights
         weights = kept_weights.keep(store, spec, result) if keep else None
@@ -145,32 +149,102 @@ def make_context(
     )
 
 
-class _Clock:
-    """Wall time of a run over all the sessions it took, and when the first of them began."""
+LOG_FILE = "session.json"
+LOG_EVERY_S = 5
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            noted = json.loads(path.read_text())
-            self.watch = Stopwatch(
-                already_s=float(noted["elapsed_s"]),
-                started=str(noted["started"]),
-                sessions=int(noted["sessions"]) + 1,
+
+class SessionLog:
+    """What a run's workspace knows of the sessions it took: code, registration and time.
+
+    Args:
+        path: of the file.
+        watch: counts the time of all sessions.
+        registration: digest under which the run began, empty if there was none.
+        commit: of the checkout in which it began.
+        dirty: whether that checkout differed from the commit when a session began.
+    """
+
+    def __init__(
+        self, path: Path, watch: Stopwatch, *, registration: str, commit: str, dirty: bool
+    ) -> None:
+        self.path = path
+        self.watch = watch
+        self.registration, self.commit, self.dirty = registration, commit, dirty
+        self._written = 0.0
+        self.write()
+
+    @classmethod
+    def begin(cls, workspace: Path, spec: RunSpec) -> "SessionLog":
+        """Begin a session of a run, the first or a later one, and note it at once.
+
+        Raises:
+            UserError: the run is registered, and began under another commit.
+        """
+        commit, dirty = checkout_state(paths.root())
+        noted = read_log(workspace)
+        if not noted:
+            return cls(
+                workspace / LOG_FILE,
+                Stopwatch(),
+                registration=spec.registration,
+                commit=commit,
+                dirty=dirty,
             )
-        # The first session of this run, or one whose predecessor left no clock that can be read.
-        except (OSError, ValueError, TypeError, KeyError):
-            self.watch = Stopwatch()
-        self._noted = time.monotonic()
+        if spec.registration and noted["commit"] != commit:
+            raise UserError(
+                f"{spec.label} is registered and began under commit {noted['commit'][:12]}, but "
+                f"this checkout is at {commit[:12]}; `nox -s queue` resumes it under its own "
+                f"code, or remove {workspace} to begin again"
+            )
+        return cls(
+            workspace / LOG_FILE,
+            Stopwatch(
+                already_s=noted["elapsed_s"],
+                started=noted["started"],
+                sessions=noted["sessions"] + 1,
+            ),
+            registration=noted["registration"],
+            commit=commit,
+            dirty=dirty or noted["dirty"],
+        )
 
     def tick(self) -> None:
-        if time.monotonic() - self._noted > 5:
-            self._noted = time.monotonic()
-            noted = {
-                "elapsed_s": round(self.watch.elapsed(), 1),
-                "started": self.watch.started,
-                "sessions": self.watch.sessions,
-            }
-            write_json(self._path, noted)
+        """Note the time now and then."""
+        if time.monotonic() - self._written > LOG_EVERY_S:
+            self.write()
+
+    def write(self) -> None:
+        """Note the time now.
+
+        Raises:
+            UserError: the workspace cannot be written.
+        """
+        self._written = time.monotonic()
+        noted = {
+            "elapsed_s": round(self.watch.elapsed(), 1),
+            "started": self.watch.started,
+            "sessions": self.watch.sessions,
+            "registration": self.registration,
+            "commit": self.commit,
+            "dirty": self.dirty,
+        }
+        write_json(self.path, noted)
+
+
+def read_log(workspace: Path) -> dict[str, Any]:
+    """What the session log of a workspace says; empty where there is none that can be read."""
+    try:
+        noted = json.loads((workspace / LOG_FILE).read_text())
+        return {
+            "elapsed_s": float(noted["elapsed_s"]),
+            "started": str(noted["started"]),
+            "sessions": int(noted["sessions"]),
+            "registration": str(noted["registration"]),
+            "commit": str(noted["commit"]),
+            "dirty": bool(noted["dirty"]),
+        }
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def _use_threads(threads: int) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from replab.models.own_weights import OwnWeights
+    from replab.runs.registration import Registration
 
 PROFILES = ("quick", "standin", "paper")
 Variant = Mapping[str, str | int | float]
@@ -36,6 +37,8 @@ class Plan:
         precision: `fp32`, `bf16`, or `native`: bf16 where the hardware multiplies it, else fp32.
         keeps_weights: whether the trained networks' weights stay in the store, beside the records;
             no part of a run's identity.
+        registrations: what registers runs of this plan before they begin; each covers some of
+            `variants` with all of `seeds`.
     """
 
     variants: tuple[Variant, ...]
@@ -45,6 +48,11 @@ class Plan:
     split: str = ""
     precision: str = "fp32"
     keeps_weights: bool = False
+    registrations: tuple["Registration", ...] = ()
+
+    def registration_of(self, variant: Variant, seed: int) -> "Registration | None":
+        """The registration that covers a run; None if it is exploratory."""
+        return next((r for r in self.registrations if r.covers(variant, seed)), None)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,35 @@ class Experiment:
         unknown = set(self.plans) - set(PROFILES)
         if unknown:
             raise ValueError(f"experiment {self.name}: unknown profiles {sorted(unknown)}")
+        for profile, plan in self.plans.items():
+            for registration in plan.registrations:
+                self._require_registered(profile, plan, registration)
+
+    def _require_registered(self, profile: str, plan: Plan, registration: "Registration") -> None:
+        """Refuse a plan that differs from what was registered.
+
+        Raises:
+            UserError: it does; the message names the first difference.
+        """
+        planned = [dict(v) for v in plan.variants]
+        pairs: dict[str, tuple[Any, Any]] = {
+            "experiment": (registration.experiment, self.name),
+            "version": (registration.version, self.version),
+            "profile": (registration.profile, profile),
+            "data": ((registration.data,), plan.data),
+            "precision": (registration.precision, plan.precision),
+            "seeds": (registration.seeds, plan.seeds),
+            "variants": ([v for v in registration.variants if dict(v) not in planned], []),
+        }
+        recipe = {**registration.recipe, **plan.recipe}
+        pairs |= {f"recipe.{k}": (registration.recipe.get(k), plan.recipe.get(k)) for k in recipe}
+        for what, (registered, now) in pairs.items():
+            if registered != now:
+                raise UserError(
+                    f"registration {registration.name} has {what} {registered}, but experiment "
+                    f"{self.name} has {now}; a changed experiment takes a new version and a new "
+                    "registration that supersedes the old one"
+                )
 
     def asked(
         self, profile: str, seeds: tuple[int, ...] | None = None

@@ -17,7 +17,9 @@ class RunSpec:
     """One run before it is done; equal specs give equal ids.
 
     `recipe` is not part of the identity: the experiment's `version` stands for it, and a record
-    whose recipe differs from its spec's is refused (see `store.find`).
+    whose recipe differs from its spec's is refused (see `store.find`). Neither is `registration`,
+    the digest of the registration that covers the run (empty if none does): the seed follows from
+    it.
     """
 
     paper: str
@@ -32,6 +34,7 @@ class RunSpec:
     precision: str
     device: str
     recipe: Mapping[str, Any]
+    registration: str = ""
 
     @property
     def id(self) -> str:
@@ -131,6 +134,8 @@ def plan_runs(
             precision=precision,
             device=kind,
             recipe=dict(plan.recipe),
+            registration=registered.digest if registered else "",
         )
         for variant, seed in experiment.asked(profile, seeds)
+        for registered in [plan.registration_of(variant, seed)]
     ]

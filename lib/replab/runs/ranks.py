@@ -250,8 +250,13 @@ def main(words: Sequence[str]) -> int:
 def _launched(parent: int, ranks: int, order: Sequence[str]) -> None:
     from torch.distributed.run import main as torchrun
 
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_process(parent)
     torchrun(["--standalone", f"--nproc-per-node={ranks}", "-m", MODULE, "rank", *order])
+
+
+def end_with_process(parent: int) -> None:
+    """Do not outlive the process that started this one, however it ends."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

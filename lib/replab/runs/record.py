@@ -38,9 +38,10 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "provenance": (dict,),
     "format": (int,),
     "weights": (dict, type(None)),
+    "registration": (str, type(None)),
 }
 # Fields that a record need not have: those of runs that left nothing of the kind.
-_OPTIONAL = ("weights",)
+_OPTIONAL = ("weights", "registration")
 _WEIGHTS_KINDS: Mapping[str, tuple[type, ...]] = {"sha256": (str,), "bytes": (int,)}
 _DATA_KINDS: Mapping[str, tuple[type, ...]] = {
     "name": (str,),
@@ -79,6 +80,7 @@ class Record:
         provenance: the fields of `replab.runs.provenance.Provenance`.
         weights: `{sha256, bytes}` of the file of the trained network's weights, None if none were
             kept.
+        registration: digest of the registration under which the run began, None if there was none.
     """
 
     id: str
@@ -100,6 +102,7 @@ class Record:
     provenance: Mapping[str, Any]
     format: int = FORMAT
     weights: Mapping[str, Any] | None = None
+    registration: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values; what it need not have is there only if it has it."""
@@ -152,6 +155,7 @@ def make(
         series=series,
         provenance=dict(provenance),
         weights=None if weights is None else dict(weights),
+        registration=spec.registration or None,
     )
 
 

@@ -83,6 +83,20 @@ class Store:
         """
         return self.exclusive(spec.id)
 
+    def is_claimed(self, spec: RunSpec) -> bool:
+        """Whether a process holds a run at this moment."""
+        from filelock import FileLock, Timeout
+
+        path = self.folder / "locks" / f"{spec.id}.lock"
+        if not path.is_file():
+            return False
+        lock = FileLock(path)
+        try:
+            with lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
     @contextlib.contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
         """Hold a named piece of work (such as rendering one paper) for this process.
