@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 
 from replab.cli import emit
-from replab.runs import queue
+from replab.runs import queue, queue_status
 from replab.runs.store import Store
 
 
@@ -20,13 +20,13 @@ def work(options: Namespace) -> None:
 
 def stop(options: Namespace) -> None:
     """`queue stop`: end the queues of this store; their runs resume from their checkpoints."""
-    count = queue.stop(Store())
+    count = queue_status.stop(Store())
     print("no queue is running" if not count else f"stopped {count}", file=sys.stderr)
 
 
 def status(options: Namespace) -> None:
     """`queue status`: what is done, running and left, and how long that takes."""
-    found = queue.status(Store())
+    found = queue_status.status(Store())
     lines = [f"queue {q['pid']}, pinned at {q['commit'][:12]}" for q in found["queues"]]
     lines = lines or ["no queue is running (`nox -s queue` starts one)"]
     for row in found["registrations"]:

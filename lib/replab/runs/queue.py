@@ -3,15 +3,13 @@
 import contextlib
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from replab import paths
 from replab.errors import CheckFailed, UserError
@@ -20,7 +18,6 @@ from replab.runs import record as records
 from replab.runs import worktrees
 from replab.runs.execution import read_log
 from replab.runs.experiment import Replication, load_replication, papers
-from replab.runs.hardware import cpu_name
 from replab.runs.identity import RunSpec, plan_runs
 from replab.runs.progress import progress_path, read_progress
 from replab.runs.record import Record
@@ -152,9 +149,10 @@ class Queue:
         self._repository = repository
         self._count = workers
         self._workers: list[_Worker] = []
+        # The code is pinned, so the registrations stay as they are.
+        self._open = planned()
         self._attempts: dict[str, int] = {}
         self._failed: dict[str, str] = {}
-        self._lacks: dict[str, str] = {}
 
     def work(self) -> None:
         """Do all runs that lack a record.
@@ -162,61 +160,42 @@ class Queue:
         Raises:
             CheckFailed: runs failed; the others are done.
         """
-        self._say(f"pinned at {worktrees.resolve_commit(paths.root())[:12]}")
+        say(f"pinned at {worktrees.resolve_commit(paths.root())[:12]}")
+        self._require_data()
         try:
             with _terminable(), _listed(self._store):
-                self._loop()
+                while self._fill() or self._workers:
+                    time.sleep(LOOK_S)
+                    self._reap()
+                    self._tell()
         finally:
             self._stop()
         if self._failed:
             raise CheckFailed("\n".join(self._failed.values()))
-        self._say("no registered run is left to do")
+        say("no registered run is left to do")
 
-    def _loop(self) -> None:
-        while True:
-            self._reap()
-            left = self._left()
-            while len(self._workers) < self._count:
-                following = self._next(left)
-                if following is None:
-                    break
-                self._begin(following)
-            if not self._workers and not left:
-                return
-            self._tell()
-            time.sleep(LOOK_S)
-
-    def _left(self) -> list[QueuedRun]:
-        busy = {w.run.spec.id for w in self._workers}
-        return [
-            run
-            for run in planned()
-            if run.spec.id not in busy
-            and run.spec.id not in self._failed
-            and find_record(run, self._store) is None
-            and not self._lack(run)
-        ]
-
-    def _lack(self, run: QueuedRun) -> str:
+    def _require_data(self) -> None:
+        """Fetch the data of all runs; runs whose data cannot be had fail now."""
         from replab.runs.campaign import obtain
 
-        name = run.registration.data
-        if name not in self._lacks:
-            self._lacks[name] = ""
+        for name in sorted({run.registration.data for run in self._open}):
             try:
                 obtain(name, may_fetch=True)
             except UserError as error:
-                self._lacks[name] = str(error)
-                self._failed[name] = f"{run.label}: {error}"
-        return self._lacks[name]
+                self._failed[name] = str(error)
+                self._open = [run for run in self._open if run.registration.data != name]
 
-    def _next(self, left: list[QueuedRun]) -> QueuedRun | None:
-        """The first run that no other process is doing; it leaves `left`."""
-        for run in left:
-            if not self._store.is_claimed(run.spec):
-                left.remove(run)
-                return run
-        return None
+    def _fill(self) -> bool:
+        """Begin runs while there are free workers; whether runs without a record are left."""
+        self._open = [run for run in self._open if find_record(run, self._store) is None]
+        busy = {worker.run.spec.id for worker in self._workers}
+        for run in self._open:
+            if len(self._workers) == self._count:
+                break
+            # Another queue may be doing it.
+            if run.spec.id not in busy and not self._store.is_claimed(run.spec):
+                self._begin(run)
+        return bool(self._open)
 
     def _begin(self, run: QueuedRun) -> None:
         spec = run.spec
@@ -247,7 +226,7 @@ class Queue:
         self._workers.append(_Worker(run, process, log))
         what = "resumed" if began else "begun"
         code = f", under {began[:12]}" if tree != paths.root() and began else ""
-        self._say(f"{run.label} {what}{code}")
+        say(f"{run.label} {what}{code}")
 
     def _reap(self) -> None:
         for worker in list(self._workers):
@@ -258,28 +237,24 @@ class Queue:
             run = worker.run
             record = find_record(run, self._store)
             if record is not None:
-                seconds = float(record.provenance["wall_s"])
-                self._say(f"{run.label} done in {_hours(seconds)}")
+                say(f"{run.label} done in {in_hours(float(record.provenance['wall_s']))}")
                 continue
-            self._attempts[run.spec.id] = self._attempts.get(run.spec.id, 0) + 1
+            attempts = self._attempts[run.spec.id] = self._attempts.get(run.spec.id, 0) + 1
+            # A worker that was killed may do better next time; one that says why will not.
+            if code < 0 and attempts < ATTEMPTS:
+                say(f"{run.label}: its process died (signal {-code}); trying again")
+                continue
             lines = worker.log.read_text(errors="replace").strip().splitlines()
             said = lines[-1] if lines else f"exit code {code}"
-            # A worker that was killed may do better next time; one that says why will not.
-            if code > 0 or self._attempts[run.spec.id] == ATTEMPTS:
-                self._failed[run.spec.id] = f"{run.label} failed: {said}; see {worker.log}"
-                self._say(self._failed[run.spec.id])
-            else:
-                self._say(f"{run.label}: its process died (exit code {code}); trying again")
+            self._failed[run.spec.id] = f"{run.label} failed: {said}; see {worker.log}"
+            self._open.remove(run)
+            say(self._failed[run.spec.id])
 
     def _tell(self) -> None:
         for worker in self._workers:
             if time.monotonic() - worker.said >= SAY_EVERY_S:
                 worker.said = time.monotonic()
-                self._say(_progress_text(worker.run, self._store))
-
-    def _say(self, text: str) -> None:
-        now = time.strftime("%H:%M:%S")
-        print(f"[queue {now}] {text}", file=sys.stderr, flush=True)
+                say(progress_text(worker.run, self._store))
 
     def _stop(self) -> None:
         for worker in self._workers:
@@ -289,6 +264,11 @@ class Queue:
                 worker.process.wait(timeout=5)
             worker.process.kill()
             worker.process.wait()
+
+
+def say(text: str) -> None:
+    """Print a line of the queue with the time of day."""
+    print(f"[queue {time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -325,92 +305,15 @@ def _lower_priority(pid: int) -> None:
         os.setpriority(os.PRIO_PROCESS, pid, LOWEST_PRIORITY)
 
 
-def running(store: Store) -> dict[int, str]:
-    """Process ids of the queues that work on a store, and the commits they are pinned at."""
-    found = {}
-    for note in sorted((store.folder / "queue" / "running").glob("*")):
-        # A queue that was killed leaves its note, and its number may be another process's now.
-        if note.name.isdecimal() and _is_queue(int(note.name)):
-            found[int(note.name)] = note.read_text().strip()
-    return found
-
-
-def _is_queue(pid: int) -> bool:
-    command = Path(f"/proc/{pid}/cmdline")
-    if command.parent.parent.is_dir() and Path("/proc/self").exists():
-        return command.is_file() and b"\0queue\0" in command.read_bytes()
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
-
-
-def stop(store: Store) -> int:
-    """Stop the queues that work on a store; returns how many there were."""
-    pids = list(running(store))
-    for pid in pids:
-        os.kill(pid, signal.SIGTERM)
-    return len(pids)
-
-
-def status(store: Store) -> dict[str, Any]:
-    """What is done, running and left, and how many hours of this processor that takes."""
-    runs = planned()
-    done = {r.spec.id: found for r in runs if (found := find_record(r, store)) is not None}
-    open_ = [r for r in runs if r.spec.id not in done]
-    shares = {r.spec.id: read_progress(progress_path(store.folder, r.spec))[0] for r in open_}
-    logs = {r.spec.id: read_log(store.workspace(r.spec)) for r in open_}
-    active = [r for r in open_ if store.is_claimed(r.spec)]
-    pace = _seconds_per_cost(runs, done, shares, logs)
-    left_cost = sum(r.cost * (1 - shares[r.spec.id]) for r in open_)
-    by_registration: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        name = f"{run.spec.paper}/{run.registration.name}"
-        row = by_registration.setdefault(name, {"registration": name, "planned": 0, "done": 0})
-        row["planned"] += 1
-        row["done"] += run.spec.id in done
-    return {
-        "queues": [{"pid": pid, "commit": commit} for pid, commit in running(store).items()],
-        "registrations": list(by_registration.values()),
-        "running": [
-            {
-                "run": r.spec.id,
-                "label": r.label,
-                "share": shares[r.spec.id],
-                "text": _progress_text(r, store),
-            }
-            for r in active
-        ],
-        "left": [r.label for r in open_ if r not in active],
-        "core_hours_left": None if pace is None else round(left_cost * pace / 3600, 1),
-    }
-
-
-def _seconds_per_cost(
-    runs: Sequence[QueuedRun],
-    done: Mapping[str, Record],
-    shares: Mapping[str, float],
-    logs: Mapping[str, Mapping[str, Any]],
-) -> float | None:
-    """Median pace on this processor of runs that are done or well begun; None without any."""
-    paces = []
-    for run in runs:
-        record, share = done.get(run.spec.id), shares.get(run.spec.id, 0.0)
-        if record is not None and record.provenance["cpu"] == cpu_name():
-            paces.append(float(record.provenance["wall_s"]) / run.cost)
-        elif share > 0.01 and logs.get(run.spec.id):
-            paces.append(logs[run.spec.id]["elapsed_s"] / share / run.cost)
-    return statistics.median(paces) if paces else None
-
-
-def _progress_text(run: QueuedRun, store: Store) -> str:
+def progress_text(run: QueuedRun, store: Store) -> str:
+    """How far a run is, in one line."""
     share, text = read_progress(progress_path(store.folder, run.spec))
     elapsed = read_log(store.workspace(run.spec)).get("elapsed_s", 0.0)
-    left = f", about {_hours(elapsed / share * (1 - share))} left" if share > 0.01 else ""
-    return f"{run.label}: {share:.1%}, {text or 'starting'}, {_hours(elapsed)} so far{left}"
+    left = f", about {in_hours(elapsed / share * (1 - share))} left" if share > 0.01 else ""
+    return f"{run.label}: {share:.1%}, {text or 'starting'}, {in_hours(elapsed)} so far{left}"
 
 
-def _hours(seconds: float) -> str:
+def in_hours(seconds: float) -> str:
+    """A duration as `5 min` or `2 h 05 min`."""
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
