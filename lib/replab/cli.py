@@ -170,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("papers", nargs="*", metavar="PAPER")
     command = add("accept", do.accept, "make this machine's records the evidence", profile)
     command.add_argument("paper")
+    command.add_argument(
+        "--partial", action="store_true", help="although registered runs are still missing"
+    )
     command = add("render", do.render, "accepted notebooks anew, from committed records", as_json)
     command.add_argument("papers", nargs="*", metavar="PAPER")
     command.add_argument("--profile", help=f"{', '.join(PROFILES)} (all)")

@@ -50,8 +50,9 @@ def entry(content, claim):
 
 def test_accepting_commits_ledger_and_records(demo):
     demo.keep(demo.quick())
-    made, changed = accept(demo.load(), "quick", demo.store)
-    assert changed == []
+    accepted = accept(demo.load(), "quick", demo.store)
+    made = accepted.ledger
+    assert (accepted.changed, accepted.left_out) == ([], [])
     content, found = evidence.committed(demo.load(), "quick")
     assert content == made.as_dict()
     assert {r.id for r in found} == {r.id for r in demo.quick()} == set(made.runs)
@@ -66,7 +67,7 @@ def test_accepting_commits_ledger_and_records(demo):
 
 def test_an_incomplete_ledger_is_accepted_as_it_is(demo):
     demo.keep(demo.counts())
-    made, _ = accept(demo.load(), "quick", demo.store)
+    made = accept(demo.load(), "quick", demo.store).ledger
     assert made.counts(scaled=True)["not attempted"] == 2
     assert check(demo.load(), "quick") == []
 
@@ -312,11 +313,11 @@ def test_another_recipe_is_not_accepted(demo):
 
 def test_changed_verdicts_are_told(accepted):
     accepted.edit("claims.csv", "params,0.27M,params", "params,0.28M,params")
-    _, changed = accept(accepted.load(), "quick", accepted.store)
+    changed = accept(accepted.load(), "quick", accepted.store).changed
     assert changed == ["table1.a.params: reproduced → not reproduced"]
     assert problems(accepted) == []
     accepted.edit("claims.csv", "table1.a.params", "table1.c.params")
-    _, changed = accept(accepted.load(), "quick", accepted.store)
+    changed = accept(accepted.load(), "quick", accepted.store).changed
     assert changed == ["table1.a.params: not reproduced → gone"]
 
 
@@ -356,7 +357,8 @@ def test_committed_records_of_what_was_not_rerun_here_stay(accepted):
     rerun = accepted.released(w1=8.3)
     for record in rerun:
         elsewhere.put(record)
-    made, changed = accept(accepted.load(), "quick", elsewhere)
+    again = accept(accepted.load(), "quick", elsewhere)
+    made, changed = again.ledger, again.changed
     assert changed == ["released.w1.error: reproduced → not reproduced"]
     assert made["quick.degrades"].verdict == "reproduced"
     assert len(made.runs) == len(accepted.quick())

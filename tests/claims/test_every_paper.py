@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 import pytest
 
 from replab.claims.claim import needs
-from replab.claims.ledger import build, cheapest_profile
+from replab.claims.attempts import cheapest_profile
+from replab.claims.ledger import build
 from replab.runs.experiment import PROFILES
 
 # Of each paper: claims in the facts, how many of them are decided here, and how many of the others

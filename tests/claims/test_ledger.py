@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from replab.claims import ledger
+from replab.claims import attempts
 from replab.claims.ledger import build
 from replab.errors import UserError
 from replab.files import write_json
@@ -168,14 +168,14 @@ def test_a_claim_is_not_attempted_while_one_of_its_runs_is_missing(demo):
 
 def test_the_command_takes_the_cheapest_profile(demo):
     paper = demo.load()
-    assert ledger.cheapest_profile(paper, paper.claims["table1.a.params"]) == "quick"
-    assert ledger.cheapest_profile(paper, paper.claims["full.r20.error"]) == "paper"
-    assert ledger.cheapest_profile(paper, paper.claims["text.impossible"]) is None
+    assert attempts.cheapest_profile(paper, paper.claims["table1.a.params"]) == "quick"
+    assert attempts.cheapest_profile(paper, paper.claims["full.r20.error"]) == "paper"
+    assert attempts.cheapest_profile(paper, paper.claims["text.impossible"]) is None
     demo.edit(
         "experiments.py", '"quick": Plan(({"weights": "w1"}', '"standin": Plan(({"weights": "w1"}'
     )
     paper = demo.load()
-    assert "--profile standin" in ledger.command(paper, paper.claims["gap.released"])
+    assert "--profile standin" in attempts.command(paper, paper.claims["gap.released"])
 
 
 def test_only_seeds_that_all_runs_have_are_compared(demo):
@@ -283,9 +283,9 @@ def test_published_gaps_set_steps_aside(demo):
 
 def test_the_numbers_that_a_profile_wants(demo):
     paper = demo.load()
-    texts = [str(s) for s in ledger.wanted_selectors(paper, "quick", "quick.*")]
+    texts = [str(s) for s in attempts.wanted_selectors(paper, "quick", "quick.*")]
     assert len(texts) == 6
     assert all(text.startswith("train[") for text in texts)
-    assert ledger.wanted_selectors(paper, "paper", "quick.*") == []
-    assert [str(s) for s in ledger.wanted_selectors(paper, "quick", "table1.rival*")] == []
-    assert len(ledger.wanted_selectors(paper, "quick", None)) > 20
+    assert attempts.wanted_selectors(paper, "paper", "quick.*") == []
+    assert [str(s) for s in attempts.wanted_selectors(paper, "quick", "table1.rival*")] == []
+    assert len(attempts.wanted_selectors(paper, "quick", None)) > 20

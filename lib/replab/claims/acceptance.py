@@ -1,9 +1,11 @@
 """Accepting a ledger, and checking that the accepted one follows from its records."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from replab.claims import evidence
+from replab.claims import ancestry, evidence, registered
 from replab.claims.ledger import Ledger, build, out_of_date, record_digest
 from replab.claims.regression import REGRESSION_LEVEL, Comparison, regress
 from replab.claims.schema import Paper
@@ -11,6 +13,7 @@ from replab.errors import UserError
 from replab.files import write_json
 from replab.runs.experiment import PROFILES
 from replab.runs.record import Record
+from replab.runs.registration import Registration
 from replab.runs.store import Store
 
 __all__ = [
@@ -24,17 +27,32 @@ __all__ = [
 ]
 
 
-def accept(paper: Paper, profile: str, store: Store) -> tuple[Ledger, list[str]]:
+@dataclass(frozen=True)
+class Accepted:
+    """What `accept` did.
+
+    Attributes:
+        changed: a line for each verdict that changed.
+        left_out: a line for each record that its registration does not cover.
+    """
+
+    ledger: Ledger
+    changed: list[str]
+    left_out: list[str]
+
+
+def accept(paper: Paper, profile: str, store: Store, *, partial: bool = False) -> Accepted:
     """Make what was measured the accepted evidence: records and ledger under `results/`.
 
-    Returns:
-        The ledger, and a line for each verdict that changed.
+    Args:
+        partial: accept the registered runs that are done, although others are not; what rests on
+            fewer seeds than registered is then inconclusive.
 
     Raises:
-        UserError: there is nothing to accept, it rests on data that stand in for the plan's, or
-            it was made with another recipe; then nothing is written.
+        UserError: there is nothing to accept, it rests on data that stand in for the plan's, it
+            was made with another recipe, or registered runs are missing; then nothing is written.
     """
-    found = evidence.gather(paper, profile, store)
+    found, left_out = _countable(paper, evidence.gather(paper, profile, store))
     if not found:
         raise UserError(
             f"nothing to accept: no records of {paper.name}, profile {profile}; run "
@@ -50,6 +68,12 @@ def accept(paper: Paper, profile: str, store: Store) -> tuple[Ledger, list[str]]
         problem = _other_recipe(paper, record)
         if problem:
             raise UserError(f"record {record.id} was {problem}")
+    for registration, done, planned in registration_progress(paper, profile, found):
+        if done < planned and not partial:
+            raise UserError(
+                f"registration {registration.name} has {done} of its {planned} runs; finish them "
+                "by `nox -s queue`, or accept what there is with --partial"
+            )
     ledger = build(paper, profile, found)
     before = _verdicts(paper, profile)
     folder = evidence.runs_dir(paper.name)
@@ -63,7 +87,49 @@ def accept(paper: Paper, profile: str, store: Store) -> tuple[Ledger, list[str]]
         for claim in before
         if before[claim] != now.get(claim)
     ]
-    return ledger, changed
+    return Accepted(ledger, changed, left_out)
+
+
+def _countable(paper: Paper, records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """The records that count, and a line for each that its registration leaves out."""
+    problems = {record.id: registration_problem(paper, record) for record in records}
+    counted = [record for record in records if not problems[record.id]]
+    return counted, [line for line in problems.values() if line]
+
+
+def registration_progress(
+    paper: Paper, profile: str, records: Sequence[Record]
+) -> list[tuple[Registration, int, int]]:
+    """For each registration of a profile that is not superseded: runs done, and planned."""
+    superseded = {old for r in paper.registrations.values() for old in r.supersedes}
+    return [
+        (r, len(registered.own_records(r, registered.first_finished(records))), planned)
+        for r in paper.registrations.values()
+        if r.profile == profile and r.name not in superseded
+        for planned in [len(r.variants) * r.n]
+    ]
+
+
+def registration_problem(paper: Paper, record: Record) -> str:
+    """Why a record does not count for the registration of its run, in one line; else empty."""
+    found = registered.problem(record, paper.registrations)
+    if not found and record.registration and ancestry.state(record) == ancestry.CONTRADICTED:
+        found = (
+            f"its commit {record.provenance['commit'][:12]} does not hold the registration that "
+            "it names, which was therefore written after the run began"
+        )
+    return f"record {record.id} ({record.experiment}): {found}" if found else ""
+
+
+def confirmations(paper: Paper, profile: str) -> dict[str, int]:
+    """How many accepted registered records git's history confirms, and how many it cannot.
+
+    Raises:
+        UserError: the ledger or a record is missing or broken.
+    """
+    found = evidence.committed(paper, profile)[1]
+    states = [ancestry.state(record) for record in found if record.registration]
+    return {state: states.count(state) for state in dict.fromkeys(states)}
 
 
 def other_seeds(paper: Paper, profile: str) -> dict[str, list[int]]:
@@ -127,6 +193,7 @@ def check(paper: Paper, profile: str) -> list[str]:
         stale = out_of_date(paper, record) or _other_recipe(paper, record)
         if stale:
             problems.append(f"record {record.id} was accepted, but it is out of date: {stale}")
+    problems += filter(None, (registration_problem(paper, record) for record in found))
     problems += _unlisted(paper)
     derived = json.loads(json.dumps(build(paper, profile, found).as_dict()))
     if derived != content:

@@ -15,6 +15,7 @@ from replab.claims.paper_file import (
     Tolerance,
 )
 from replab.runs.experiment import Replication
+from replab.runs.registration import RegisteredClaim, Registration
 
 # The mark of a reported number that no author printed: somebody computed it from public files.
 COMPUTED = "C"
@@ -31,6 +32,8 @@ class Claim:
         answer: selector of the number that decides it, if it has one.
         supports: for a scaled claim, the paper's claim.
         powered: for a scaled claim, whether its profile has the power to decide it.
+        registration: by which it will be decided in `profile`; None for exploratory claims.
+        superseded: name of the registration that puts it out of date, empty if none does.
     """
 
     id: str
@@ -50,6 +53,15 @@ class Claim:
     supports: str | None = None
     powered: bool = False
     profile: str | None = None
+    registration: Registration | None = None
+    superseded: str = ""
+
+    @property
+    def registered(self) -> RegisteredClaim | None:
+        """How its registration will decide it."""
+        if self.registration is None:
+            return None
+        return next(c for c in self.registration.claims if c.id == self.id)
 
     @property
     def printed(self) -> bool:
@@ -63,6 +75,7 @@ class Paper:
 
     Attributes:
         needs: claim-id glob → what an attempt needs, for claims without an experiment.
+        registrations: by name, those that are superseded included.
     """
 
     name: str
@@ -71,6 +84,7 @@ class Paper:
     claims: Mapping[str, Claim]
     needs: Mapping[str, str]
     replication: Replication = field(repr=False)
+    registrations: Mapping[str, Registration] = field(default_factory=dict, repr=False)
 
 
 def claim_selectors(claim: Claim) -> list[selectors.Selector]:
@@ -80,10 +94,12 @@ def claim_selectors(claim: Claim) -> list[selectors.Selector]:
         ValueError: a selector of the claim's test is malformed.
     """
     test = claim.test
-    if test is None:
-        return [claim.answer] if claim.answer else []
     texts: list[str] = []
-    if isinstance(test, Gap):
+    if claim.registered is not None:
+        texts = [s for c in claim.registered.contrasts for s in (*c.plus, *c.minus)]
+    elif test is None:
+        return [claim.answer] if claim.answer else []
+    elif isinstance(test, Gap):
         texts = [*test.plus, *test.minus]
     elif isinstance(test, Equality):
         texts = [m.format(t) for m in (test.measure, test.equals) for t in test.terms]

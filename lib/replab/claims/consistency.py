@@ -40,6 +40,8 @@ def problem(
     found = _unknown_numbers(claim, wanted, replication)
     if found or not claim.gate or not wanted:
         return found
+    if claim.registration is not None:
+        return _registered(claim, wanted)
     fixed = [replication.experiments[s.experiment].deterministic for s in wanted]
     tolerance = tolerances[claim.tolerance]
     try:
@@ -74,6 +76,22 @@ def _unknown_numbers(
         if claim.profile is not None:
             return f"profile {claim.profile} does not run all that the claim rests on"
         return "no profile runs all that the claim rests on"
+    return ""
+
+
+def _registered(claim: Claim, wanted: list[selectors.Selector]) -> str:
+    """Every number is of one registered variant, and the claim has no other answer."""
+    assert claim.registration is not None
+    assert claim.registered is not None
+    for selector in wanted:
+        if selector.experiment != claim.registration.experiment:
+            return f"{selector} is not of {claim.registration.experiment}, which is registered"
+        if sum(selector.fits(v) for v in claim.registration.variants) != 1:
+            return f"{selector} must fit one registered variant"
+    if claim.test is not None or (claim.answer is not None and [claim.answer] != wanted):
+        return f"registration {claim.registration.name} rests on other numbers than the answer"
+    if claim.registered.comparator == "equivalent":
+        printed.parse(claim.reported)
     return ""
 
 

@@ -125,12 +125,17 @@ def best_cohorts(found: Sequence[Record], preferred: dict[str, tuple[str, ...]])
 
 
 def current(paper: Paper, profile: str, found: Iterable[Record]) -> list[Record]:
-    """The best cohorts among the records that the experiments as they are now would make."""
+    """The best cohorts among the records that the experiments as they are now would make.
+
+    Beside them all registered ones: their registration says what may be compared.
+    """
     experiments = paper.replication.experiments
     preferred = {
         name: e.plans[profile].data for name, e in experiments.items() if profile in e.plans
     }
-    return best_cohorts(current_records(paper, profile, found), preferred)
+    own = current_records(paper, profile, found)
+    registered = [r for r in own if r.registration]
+    return registered + best_cohorts([r for r in own if not r.registration], preferred)
 
 
 def gather(paper: Paper, profile: str, store: Store) -> list[Record]:
@@ -141,11 +146,11 @@ def gather(paper: Paper, profile: str, store: Store) -> list[Record]:
     own = {r.id: r for r in read_folder(store.folder / "runs" / paper.name)}
     shared = {r.id: r for r in read_folder(runs_dir(paper.name))}
     mine = current(paper, profile, own.values())
-    keys = set(cohorts(mine))
+    keys = set(cohorts(r for r in mine if not r.registration))
     names = {key[0] for key in keys}
     taken = {r.id: r for r in mine}
-    for key, group in cohorts(current(paper, profile, shared.values())).items():
-        if key in keys or key[0] not in names:
-            for record in group:
-                taken.setdefault(record.id, record)
+    for record in current(paper, profile, shared.values()):
+        key = cohort_key(record)
+        if record.registration or key in keys or key[0] not in names:
+            taken.setdefault(record.id, record)
     return sorted(taken.values(), key=lambda r: r.id)

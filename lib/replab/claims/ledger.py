@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from replab.claims import printed, selectors
-from replab.claims.schema import SOURCES, Claim, Paper, Tolerance, claim_selectors, needs
+from replab.claims import printed, registered, selectors
+from replab.claims.attempts import command, what_it_needs
+from replab.claims.outcome import Outcome
+from replab.claims.schema import SOURCES, Claim, Paper, Tolerance, claim_selectors
 from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS, decide
 from replab.errors import UserError
 from replab.files import canonical_json, sha256_bytes
-from replab.runs.experiment import PROFILES
 from replab.runs.identity import device_class
 from replab.runs.record import Record
+from replab.runs.registration import Registration
 
 FORMAT = 1
 
@@ -30,7 +32,9 @@ class Entry:
         supports: for a scaled claim, the paper's claim it supports.
         runs: ids of the records behind the numbers.
         command: computes this claim, in the cheapest profile that can; empty if none can.
-        gate, powered: see `Claim`.
+        gate, powered, superseded: see `Claim`.
+        registered: for a claim that a registration decides: its name and digest, the claim's role,
+            comparator, margin, planned seeds and power, effects and p-values; else None.
     """
 
     id: str
@@ -54,6 +58,12 @@ class Entry:
     command: str
     gate: bool
     powered: bool
+    registered: dict[str, Any] | None = None
+    superseded: str = ""
+
+
+# Left out of an accepted ledger where a claim has none.
+_OPTIONAL = ("registered", "superseded")
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,9 @@ class Ledger:
         claims = [asdict(entry) for entry in self.entries]
         for claim in claims:
             claim["interval"] = list(claim["interval"]) if claim["interval"] else None
+            for name in _OPTIONAL:
+                if not claim[name]:
+                    del claim[name]
         return {
             "format": FORMAT,
             "paper": self.paper,
@@ -121,20 +134,48 @@ def build(paper: Paper, profile: str, records: Iterable[Record]) -> Ledger:
         UserError: two records stand for the same number, a record lacks a metric or holds a
             number that is not finite, or the records of an experiment must not be compared.
     """
-    own = current_records(paper, profile, records)
+    own = registered.first_finished(current_records(paper, profile, records))
     _require_one_cohort(paper, profile, own)
     digests = {r.id: record_digest(r) for r in own}
+    decisions = _decide_registered(paper, profile, own)
     entries = []
     for claim in paper.claims.values():
         if claim.profile is not None and claim.profile != profile:
             continue
         try:
-            entries.append(_entry(paper, claim, profile, own))
+            found = decisions.get(
+                (claim.id, claim.registration.name if claim.registration else "")
+            )
+            entries.append(_entry(paper, claim, profile, own, found))
         except ValueError as error:
             raise UserError(
                 f"{paper.name}, profile {profile}, claim {claim.id}: {error}"
             ) from error
     return Ledger(paper.name, profile, entries, digests)
+
+
+def _decide_registered(
+    paper: Paper, profile: str, records: Sequence[Record]
+) -> dict[tuple[str, str], registered.Decision]:
+    """What the registrations of a profile decide, by claim and registration.
+
+    Raises:
+        UserError: a record lacks a metric, or a print is no number.
+    """
+    found = {}
+    for registration in paper.registrations.values():
+        if registration.profile != profile:
+            continue
+        try:
+            decided = registered.decide(
+                registration, records, lambda claim: paper.claims[claim].reported
+            )
+        except ValueError as error:
+            raise UserError(
+                f"{paper.name}, profile {profile}, registration {registration.name}: {error}"
+            ) from error
+        found |= {(claim, registration.name): d for claim, d in decided.items()}
+    return found
 
 
 def record_digest(record: Record) -> str:
@@ -162,7 +203,12 @@ def current_records(paper: Paper, profile: str, records: Iterable[Record]) -> li
 
 
 def out_of_date(paper: Paper, record: Record) -> str:
-    """Why a record is not one that its experiment would make now; empty if it is."""
+    """Why a record is not one that its experiment would make now; empty if it is.
+
+    What was done under a registration stays, even if that is superseded.
+    """
+    if record.registration in {r.digest for r in paper.registrations.values()}:
+        return ""
     experiment = paper.replication.experiments.get(record.experiment)
     if experiment is None:
         return f"there is no experiment {record.experiment} any more"
@@ -190,6 +236,9 @@ def cohort_key(record: Record) -> tuple[str, ...]:
 def _require_one_cohort(paper: Paper, profile: str, records: Sequence[Record]) -> None:
     keys: dict[str, tuple[str, ...]] = {}
     for record in records:
+        # What a registration covers may have been done on any device that it allows.
+        if record.registration:
+            continue
         key = cohort_key(record)
         if keys.setdefault(record.experiment, key) != key:
             kinds = " and ".join("/".join(filter(None, k[1:])) for k in (keys[key[0]], key))
@@ -209,7 +258,7 @@ def _numbers(
     """
     found = {s: selectors.values(s, records) for s in claim_selectors(claim)}
     if not claim.gate or not found or not all(found.values()):
-        return {}, _what_it_needs(paper, claim, profile)
+        return {}, what_it_needs(paper, claim, profile)
     experiments = paper.replication.experiments
     fixed = {s: experiments[s.experiment].deterministic for s in found}
     if claim.test is None or all(fixed.values()):
@@ -237,18 +286,13 @@ def _mixed_data(paper: Paper, profile: str, used: Sequence[Record]) -> str:
     return f"needs runs on one data set, but has them on {', '.join(sorted(names))}"
 
 
-def _entry(paper: Paper, claim: Claim, profile: str, records: Sequence[Record]) -> Entry:
-    found, lack = _numbers(paper, claim, profile, records)
-    experiments = paper.replication.experiments
-    used = [
-        r
-        for r in records
-        for s, numbers in found.items()
-        if r.experiment == s.experiment
-        and s.fits(r.variant)
-        and (r.seed in numbers or experiments[r.experiment].deterministic)
-    ]
-    lack = lack or _mixed_data(paper, profile, used)
+def _entry(
+    paper: Paper,
+    claim: Claim,
+    profile: str,
+    records: Sequence[Record],
+    decision: registered.Decision | None,
+) -> Entry:
     base: dict[str, Any] = {
         "id": claim.id,
         "locus": claim.locus,
@@ -263,20 +307,28 @@ def _entry(paper: Paper, claim: Claim, profile: str, records: Sequence[Record]) 
         "gate": claim.gate,
         "powered": claim.powered,
         "command": command(paper, claim),
+        "superseded": claim.superseded,
     }
     tolerance = paper.tolerances.get(claim.tolerance)
     base["tolerance"] = _tolerance_fields(claim.tolerance, tolerance) if tolerance else None
+    if claim.registration is not None:
+        base["tolerance"] = _registered_tolerance(claim, claim.registration)
+        if decision is None:
+            return _unattempted(what_it_needs(paper, claim, profile), base)
+        return _decided(decision.outcome, decision.runs, base | {"registered": decision.about})
+    found, lack = _numbers(paper, claim, profile, records)
+    experiments = paper.replication.experiments
+    used = [
+        r
+        for r in records
+        for s, numbers in found.items()
+        if r.experiment == s.experiment
+        and s.fits(r.variant)
+        and (r.seed in numbers or experiments[r.experiment].deterministic)
+    ]
+    lack = lack or _mixed_data(paper, profile, used)
     if lack or tolerance is None:
-        return Entry(
-            measured=None,
-            interval=None,
-            n=0,
-            verdict=NOT_ATTEMPTED,
-            why=lack,
-            data="",
-            runs=[],
-            **base,
-        )
+        return _unattempted(lack, base)
     outcome = decide(
         claim,
         tolerance,
@@ -284,6 +336,23 @@ def _entry(paper: Paper, claim: Claim, profile: str, records: Sequence[Record]) 
         deterministic=all(experiments[s.experiment].deterministic for s in found),
         published=lambda other: _published(paper, other),
     )
+    return _decided(outcome, used, base)
+
+
+def _unattempted(why: str, base: Mapping[str, Any]) -> Entry:
+    return Entry(
+        measured=None,
+        interval=None,
+        n=0,
+        verdict=NOT_ATTEMPTED,
+        why=why,
+        data="",
+        runs=[],
+        **base,
+    )
+
+
+def _decided(outcome: Outcome, used: Sequence[Record], base: Mapping[str, Any]) -> Entry:
     return Entry(
         measured=outcome.measured,
         interval=outcome.interval,
@@ -296,6 +365,18 @@ def _entry(paper: Paper, claim: Claim, profile: str, records: Sequence[Record]) 
     )
 
 
+def _registered_tolerance(claim: Claim, registration: Registration) -> dict[str, Any]:
+    """The registered comparison, in the form of a tolerance class."""
+    assert claim.registered is not None
+    return {
+        "class": "registered",
+        "rule": claim.registered.comparator,
+        "margin": claim.registered.margin,
+        "alpha": registration.analysis.alpha,
+        "why": f"registered before the runs: {registration.name}",
+    }
+
+
 def _tolerance_fields(name: str, tolerance: Tolerance) -> dict[str, Any]:
     return {"class": name, **tolerance.model_dump(exclude_none=True)}
 
@@ -303,49 +384,3 @@ def _tolerance_fields(name: str, tolerance: Tolerance) -> dict[str, Any]:
 def _published(paper: Paper, claim: str) -> float | None:
     found = paper.claims.get(claim)
     return printed.parse(found.reported).value if found else None
-
-
-def cheapest_profile(paper: Paper, claim: Claim) -> str | None:
-    """The first profile that runs everything a claim rests on."""
-    wanted = claim_selectors(claim)
-    experiments = paper.replication.experiments
-    for profile in PROFILES:
-        if claim.profile not in (None, profile):
-            continue
-        if wanted and all(s.variants(experiments[s.experiment], profile) for s in wanted):
-            return profile
-    return None
-
-
-def command(paper: Paper, claim: Claim) -> str:
-    """The command that computes a claim, in the cheapest profile that can."""
-    profile = cheapest_profile(paper, claim)
-    if profile is None:
-        return ""
-    return f"nox -s replicate -- {paper.name} --profile {profile} --only '{claim.id}'"
-
-
-def _what_it_needs(paper: Paper, claim: Claim, profile: str) -> str:
-    if not claim.gate:
-        return "context: shown, never decided"
-    cheapest = cheapest_profile(paper, claim)
-    if cheapest is None:
-        return f"needs {needs(claim.id, paper.needs)}"
-    experiments = paper.replication.experiments
-    texts = dict.fromkeys(
-        experiments[s.experiment].needs.get(cheapest, "") for s in claim_selectors(claim)
-    )
-    text = "; ".join(filter(None, texts))
-    prefix = "" if cheapest == profile else f"profile {cheapest}: "
-    return f"needs {prefix}{text}" if text else f"needs a run in profile {cheapest}"
-
-
-def wanted_selectors(paper: Paper, profile: str, only: str | None) -> list[selectors.Selector]:
-    """The numbers that the claims of a profile, or those that a glob names, rest on."""
-    return [
-        selector
-        for claim in paper.claims.values()
-        if claim.gate and claim.profile in (None, profile)
-        if only is None or fnmatchcase(claim.id, only)
-        for selector in claim_selectors(claim)
-    ]

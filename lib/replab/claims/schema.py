@@ -1,6 +1,8 @@
 """A paper's files, joined: `paper.yaml`, `claims.csv` and `experiments.py`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,7 +24,9 @@ from replab.claims.paper_file import (
     Trend,
 )
 from replab.errors import UserError
+from replab.runs import registration as registering
 from replab.runs.experiment import Replication, load_replication, require_paper
+from replab.runs.registration import RegisteredClaim, Registration
 
 __all__ = [
     "COLUMNS",
@@ -75,11 +79,101 @@ def load(name: str) -> Paper:
         claims[claim] = _paper_claim(where, row, tests.get(claim), content, replication)
     for claim, scaled in content.scaled.items():
         claims[claim] = _scaled_claim(document, claim, scaled, claims, content)
+    registrations = {r.name: r for r in registering.read_all(folder)}
+    _register(claims, registrations, replication, shown)
     for stated in claims.values():
         problem = consistency.problem(stated, content.tolerances, claims, replication)
         if problem:
             raise _error_at(document, table, tests, stated, problem)
-    return Paper(name, content.citation, content.tolerances, claims, content.needs, replication)
+    return Paper(
+        *(name, content.citation, content.tolerances, claims, content.needs, replication),
+        registrations,
+    )
+
+
+def _register(
+    claims: dict[str, Claim],
+    registrations: Mapping[str, Registration],
+    replication: Replication,
+    folder: Path,
+) -> None:
+    """Add the registered claims to the others, and mark what registrations supersede.
+
+    Raises:
+        UserError: a registration does not fit the paper's other files.
+    """
+    planned = {
+        registration.name
+        for experiment in replication.experiments.values()
+        for plan in experiment.plans.values()
+        for registration in plan.registrations
+    }
+    superseded = {old: r.name for r in registrations.values() for old in r.supersedes}
+    for old, name in superseded.items():
+        if old not in registrations and old not in replication.experiments:
+            where = folder / registering.FOLDER / f"{name}.yaml"
+            raise UserError(f"{where}: supersedes '{old}', which is no registration or experiment")
+    for registration in registrations.values():
+        where = f"{folder / registering.FOLDER / registration.name}.yaml"
+        if (registration.name in planned) == (registration.name in superseded):
+            what = "superseded, and yet" if registration.name in planned else "not superseded, and"
+            no = "a" if registration.name in planned else "no"
+            raise UserError(f"{where}: it is {what} {no} plan of experiments.py names it")
+        for claim in registration.claims:
+            stated = _registered_claim(where, claim, registration, claims)
+            if registration.name not in superseded or stated.supports is not None:
+                claims[claim.id] = stated
+    for claim in claims.values():
+        old = claim.registration.name if claim.registration else ""
+        rests_on = {s.experiment for s in claim_selectors(claim)}
+        newer = superseded.get(old) or next(
+            (superseded[e] for e in sorted(rests_on) if e in superseded), ""
+        )
+        if newer and claim.supports is not None:
+            claims[claim.id] = replace(claim, superseded=newer)
+
+
+def _registered_claim(
+    where: str,
+    claim: RegisteredClaim,
+    registration: Registration,
+    claims: Mapping[str, Claim],
+) -> Claim:
+    place = f"{where}: claims.{claim.id}"
+    known = claims.get(claim.id)
+    if not claim.supports:
+        if known is None or not known.gate or known.supports is not None:
+            raise UserError(f"{place}: claims.csv has no such claim with gate yes")
+        if known.registration is not None:
+            raise UserError(f"{place} is also registered in {known.registration.name}")
+        return replace(known, registration=registration)
+    if known is not None:
+        raise UserError(f"{place}: the id is taken")
+    if not claim.id.startswith(f"{registration.profile}."):
+        raise UserError(f"{place}: the id must begin with its profile, '{registration.profile}.'")
+    supported = claims.get(claim.supports)
+    if supported is None or supported.supports is not None:
+        raise UserError(f"{place}: it supports {claim.supports}, which is no claim of the paper")
+    wording = {"locus": claim.locus, "statement": claim.statement, "metric": claim.metric}
+    lacking = [name for name, text in {**wording, "unit": claim.unit}.items() if not text]
+    if lacking:
+        raise UserError(f"{place} lacks {', '.join(lacking)}")
+    return Claim(
+        id=claim.id,
+        locus=claim.locus,
+        kind="ordering" if all(len(c.minus) == 1 for c in claim.contrasts) else "gap",
+        metric=claim.metric,
+        reported=claim.statement,
+        unit=claim.unit,
+        source="C",
+        protocol=f"profile={registration.profile}",
+        tolerance="",
+        gate=True,
+        note="",
+        supports=claim.supports,
+        profile=registration.profile,
+        registration=registration,
+    )
 
 
 def _validate(document: yaml_lines.LinedYaml) -> PaperFile:

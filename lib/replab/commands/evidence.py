@@ -19,6 +19,7 @@ def check(options: Namespace) -> int:
 
     problems = []
     found: dict[str, list[str]] = {}
+    confirmed: dict[str, dict[str, int]] = {}
     # Each notebook is executed in processes of its own, whose start takes most of the time.
     with ThreadPoolExecutor(available_cores()) as pool:
         rendered: dict[str, Future[str]] = {}
@@ -32,6 +33,7 @@ def check(options: Namespace) -> int:
             for profile in profiles:
                 label = f"{name}, profile {profile}"
                 found[label] = acceptance.check(paper, profile)
+                confirmed[label] = acceptance.confirmations(paper, profile)
                 # A ledger that does not hold would only fail the notebook a second time.
                 if not found[label]:
                     rendered[label] = pool.submit(notebook.nbval, name, profile)
@@ -41,12 +43,19 @@ def check(options: Namespace) -> int:
     problems += [f"{label}: {problem}" for label in found for problem in found[label]]
     problems += shipped_weights.problems(options.papers)
     problems += filter(None, [docs_pages.problem()])
-    emit({"checked": checked, "problems": problems}, options.json, "\n".join(checked))
+    lines = [f"{label}{_confirmed_text(confirmed[label])}" for label in checked]
+    result = {"checked": checked, "problems": problems, "registrations": confirmed}
+    emit(result, options.json, "\n".join(lines))
     if problems:
         raise CheckFailed("\n".join(problems))
     if not options.json:
         print("the accepted ledgers follow from the committed records")
     return 0
+
+
+def _confirmed_text(states: dict[str, int]) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f" (registered before the run, by git's history: {counts})" if counts else ""
 
 
 def render(options: Namespace) -> None:
@@ -80,14 +89,17 @@ def accept(options: Namespace) -> None:
     paper = load(options.paper)
     store = Store()
     with store.exclusive(f"render-{paper.name}-{profile}"):
-        ledger, changed = acceptance.accept(paper, profile, store)
+        accepted = acceptance.accept(paper, profile, store, partial=options.partial)
         notebook.render(paper.name, profile, {}, records="committed")
     docs_pages.write()
+    ledger = accepted.ledger
     print(f"accepted {paper.name}, profile {profile}: {len(ledger.runs)} records")
     print(f"paper claims: {text.counts_line(ledger.counts(scaled=False))}")
     print(f"scaled claims: {text.counts_line(ledger.counts(scaled=True))}")
-    for line in changed:
+    for line in accepted.changed:
         print(f"changed: {line}")
+    for line in accepted.left_out:
+        print(f"left out: {line}")
     for name, seeds in acceptance.other_seeds(paper, profile).items():
         print(
             f"note: {name} has seeds that its plan has not: {', '.join(map(str, seeds))}; if the "

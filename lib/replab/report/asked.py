@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 from typing import TypedDict
 
-from replab.claims.ledger import wanted_selectors
+from replab.claims.attempts import wanted_selectors
 from replab.claims.schema import Paper
 from replab.errors import UserError
 from replab.runs.campaign import Wanted

@@ -204,6 +204,18 @@ class Session:
         """The attempted scaled claims, as a table."""
         return _display(tables.claims_table(self.ledger.select(scaled=True, attempted=True)))
 
+    def registered(self) -> "Markdown":
+        """The claims of this profile that were registered before their runs, as a table."""
+        own = {
+            c.id
+            for c in self.paper.claims.values()
+            if c.registration is not None and c.registration.profile == self.profile
+        }
+        found = [e for e in self.ledger.select() if e.id in own]
+        if not found:
+            return _display(f"*No claim is registered in profile `{self.profile}`.*")
+        return _display(tables.registered_table(found))
+
     def why(self, glob: str = "*") -> "Markdown":
         """Why the claims whose ids fit were decided as they were."""
         return _display(tables.why_table(self.ledger.select(glob, attempted=True)))

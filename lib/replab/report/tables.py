@@ -118,6 +118,32 @@ def why_table(entries: Sequence[Entry]) -> str:
     return markdown(rows, ("claim", "verdict", "because", "tolerance chosen because"))
 
 
+def registered_table(entries: Sequence[Entry]) -> str:
+    """Claims that were registered before their runs, with effect, corrected p-value and power."""
+    rows = []
+    for entry in entries:
+        about = entry.registered or {}
+        p = about.get("p_adjusted")
+        rows.append(
+            (
+                f"`{entry.id}`",
+                text.reported(entry),
+                str(about.get("role", "–")),
+                ", ".join(text.number(e, entry.unit) for e in about.get("effects", ())) or "–",
+                text.interval(entry) or "–",
+                "–" if p is None else f"{p:.2g}",
+                f"{entry.n} of {about['planned']}" if about else "0",
+                f"{about['power']:.2f}" if about else "–",
+                text.verdict(entry),
+            )
+        )
+    header = (
+        *("claim", "statement", "role", "effect", "95 % interval", "p, corrected"),
+        *("seeds", "planned power", "verdict"),
+    )
+    return markdown(rows, header)
+
+
 def ledger_section(ledger: Ledger, title: str) -> str:
     """One ledger for `results/README.md`."""
     own = ledger.select(scaled=False)

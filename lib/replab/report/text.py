@@ -16,8 +16,9 @@ SIGNS: Mapping[str, str] = {
 
 
 def verdict(entry: Entry) -> str:
-    """A verdict with its sign."""
-    return f"{SIGNS[entry.verdict]} {entry.verdict}"
+    """A verdict with its sign, and whether a newer registration puts it out of date."""
+    superseded = " (superseded)" if entry.superseded else ""
+    return f"{SIGNS[entry.verdict]} {entry.verdict}{superseded}"
 
 
 def number(value: float, unit: str = "") -> str:
@@ -72,6 +73,8 @@ def tolerance(entry: Entry) -> str:
         "threshold": "interval beyond the bound",
         "seeds": f"±max({margin}, {rule.get('deviations')} s.d.)",
         "order": "paired interval",
+        "greater": f"registered: paired t-test, α = {rule.get('alpha')}",
+        "equivalent": f"registered: equivalence test, ±{margin} {entry.unit}",
     }[rule["rule"]]
 
 
