@@ -94,11 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="slurm: queue what is missing, say what is under way, and end",
     )
-    compiling: dict[str, Any] = {
-        "action": "store_true",
-        "help": "compile networks first: pays off in long runs",
+    engine: dict[str, Any] = {
+        "default": "auto",
+        "choices": ("auto", "eager", "compiled"),
+        "help": "of trainings; auto probes which is faster here in long runs (auto)",
     }
-    machine.add_argument("--compile", **compiling)
+    machine.add_argument("--engine", **engine)
 
     from replab import commands as do
 
@@ -142,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    command.add_argument("--compile", **compiling)
+    command.add_argument("--engine", **engine)
     command.add_argument("--threads", type=int, metavar="N", help="(one a core)")
     command.add_argument("--attached-to", type=int, metavar="PID", help=argparse.SUPPRESS)
     command.add_argument(

@@ -131,7 +131,7 @@ def train(context: RunContext) -> RunResult:
         checkpoint=context.workspace / "checkpoint.pt",
         progress=context.progress,
         evaluate=(lambda net: ready.test_error(glance)) if "evaluate_every" in recipe else None,
-        compiled=context.compiled,
+        engine=context.engine,
     )
     metrics, series = trained.history.report(tail=recipe["tail"], points=recipe["curve_points"])
     metrics["test_error"] = ready.test_error(None)
@@ -167,7 +167,7 @@ def probe(context: RunContext) -> Cost:
         ready.recipe,
         device=context.device,
         precision=ready.precision,
-        compiled=context.compiled,
+        engine=context.engine,
         workspace=context.workspace,
     )
     began = time.perf_counter()
@@ -286,7 +286,7 @@ SHORTENED = Experiment(
             keeps_weights=True,
         ),
     },
-    needs={"standin": "CIFAR-10 (170 MB) and about two hours on two cores (`--compile`)"},
+    needs={"standin": "CIFAR-10 (170 MB) and about two hours on two cores"},
     cost=training_cost,
     probe=probe,
     per_gpu=PER_GPU,
@@ -306,7 +306,7 @@ WARMED_UP = replace(
             keeps_weights=False,
         ),
     },
-    needs={"standin": "CIFAR-10 (170 MB) and about 40 minutes on two cores (`--compile`)"},
+    needs={"standin": "CIFAR-10 (170 MB) and about 40 minutes on two cores"},
 )
 
 # The paper's schedule with an eighth of its iterations, every net started at 0.01.

@@ -122,7 +122,7 @@ def train_on(images: "ImageNet", context: RunContext) -> RunResult:
             checkpoint=context.workspace / "checkpoint.pt",
             progress=context.progress,
             evaluate=lambda net: ready.errors(ready.val, ten=False)["top1_1crop"],
-            compiled=context.compiled,
+            engine=context.engine,
         )
     finally:
         ready.batches.close()
@@ -162,7 +162,7 @@ def probe_on(images: "ImageNet", context: RunContext) -> Cost:
             recipe,
             device=context.device,
             precision=context.precision,
-            compiled=context.compiled,
+            engine=context.engine,
             workspace=context.workspace,
         )
     finally:

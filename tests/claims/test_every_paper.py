@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from replab.claims.claim import needs
 from replab.claims.attempts import cheapest_profile
+from replab.claims.claim import needs
 from replab.claims.ledger import build
 from replab.runs.experiment import PROFILES
 

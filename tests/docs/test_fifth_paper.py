@@ -25,13 +25,14 @@ import nbformat
 import pytest
 import torch
 
+from replab import hardware
 from replab.claims import acceptance, printed
 from replab.claims.schema import load
 from replab.cli import main
 from replab.datasets import generated
 from replab.models.counting import count_parameters
 from replab.report import notebook
-from replab.runs import executors, hardware
+from replab.runs import executors
 from replab.runs import record as records
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -361,8 +361,8 @@ class TestRefusals:
         assert str(error.value).startswith(said)
 
     def test_compiled(self):
-        with pytest.raises(UserError, match="leave --compile out"):
-            executors.place_ranks("cpu", 2, compiled=True)
+        with pytest.raises(UserError, match="leave --engine compiled out"):
+            executors.place_ranks("cpu", 2, engine="compiled")
 
     @pytest.mark.parametrize("words", [("--executor", "ray"), ("--workers", "3")])
     def test_with_a_cluster_or_workers(self, capsys, words):

@@ -279,8 +279,8 @@ def test_the_state_of_the_checkout(tmp_path):
 
 
 def test_hardware(monkeypatch, tmp_path):
+    from replab import hardware
     from replab.cores import available_cores
-    from replab.runs import hardware
 
     assert available_cores() >= 1
     info = tmp_path / "cpuinfo"

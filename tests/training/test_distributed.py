@@ -314,12 +314,12 @@ class TestEnvironment:
     def test_networks_are_not_compiled(self, as_rank, monkeypatch):
         as_rank(0, 2)
         monkeypatch.setattr(distributed, "begin_training", lambda device: device)
-        with pytest.raises(UserError, match="networks that are not compiled"):
+        with pytest.raises(UserError, match="networks eagerly"):
             loop.train(
                 torch.nn.Linear(2, 2),
                 None,
                 {"iterations": 1, "batch_size": 2},
                 seed=0,
                 device="cpu",
-                compiled=True,
+                engine="compiled",
             )

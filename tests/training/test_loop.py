@@ -119,14 +119,15 @@ def test_equal_to_a_plain_loop(change):
 
 
 @pytest.mark.parametrize(
-    ("kind", "steps", "apart"), [(torch.float64, 50, 1e-9), (torch.float32, 5, 1e-3)]
+    ("kind", "steps", "apart"), [(torch.float64, 50, 1e-9), (torch.float32, 4, 1e-3)]
 )
 def test_fifty_steps_of_a_paper_net_are_those_of_a_plain_loop(one_thread, kind, steps, apart):
     """Fused, channels_last and drawn on the device: only rounding differs from the plain loop.
 
     The net multiplies a difference by about three a step while it starts up. In double precision
     50 steps leave it under 1e-9; in single precision it starts nine digits higher, and both loops
-    leave the double one within some ten steps.
+    leave the double one within some ten steps (on processors without AVX-512 the fifth step is
+    already 0.0012 apart).
     """
     recipe = {**RECIPE, "lr": 0.02, "schedule": "steps", "drops": [30], "batch_size": 8}
     generator = torch.Generator().manual_seed(3)

@@ -45,7 +45,7 @@ def test_probe(tmp_path):
         RECIPE,
         device="cpu",
         precision="fp32",
-        compiled=False,
+        engine="eager",
         workspace=tmp_path,
     )
     assert model.passes == probing.STEPS

@@ -89,7 +89,7 @@ def test_compiled_learns_the_same(one_thread):
     source = batches.shuffled(images(), RECIPE, seed=0)
     eager, compiled = small(), small()
     expected = train(eager, source, RECIPE, seed=0, device="cpu")
-    found = train(compiled, source, RECIPE, seed=0, device="cpu", compiled=True)
+    found = train(compiled, source, RECIPE, seed=0, device="cpu", engine="compiled")
     assert (expected.engine, found.engine) == ("eager", "compiled")
     assert found.history.loss == pytest.approx(expected.history.loss, abs=1e-4)
     # The names stay those of the net, so that weights and checkpoints fit either way.

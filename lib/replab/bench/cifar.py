@@ -93,7 +93,7 @@ def our_net(name: str) -> Any:
 
 def our_training(name: str, images: Any, labels: Any) -> Step:
     """A few iterations of the loop as an experiment calls it."""
-    from replab.runs.hardware import native_precision
+    from replab.hardware import native_precision
     from replab.training.loop import train
 
     model, source = our_net(name), our_batches(images, labels)
@@ -111,7 +111,7 @@ def bare_step(name: str, *, compiled: bool) -> Step:
 
     import torch
 
-    from replab.runs.hardware import native_precision
+    from replab.hardware import native_precision
     from replab.training.objectives import classification
     from replab.training.step import make_step
 

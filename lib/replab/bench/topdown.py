@@ -132,7 +132,7 @@ def _beside_usual(net: str, precision: str, stack: ExitStack) -> tuple[Step, Ste
     import numpy as np
 
     from replab.bench import usual_pose
-    from replab.runs.hardware import native_precision
+    from replab.hardware import native_precision
 
     precision = precision or native_precision("cpu")
     poses = made_people(stack, PEOPLE_EACH)
@@ -151,7 +151,7 @@ def _beside_usual(net: str, precision: str, stack: ExitStack) -> tuple[Step, Ste
 
 
 def _compiled(net: str, stack: ExitStack) -> tuple[Step, Step]:
-    from replab.runs.hardware import native_precision
+    from replab.hardware import native_precision
 
     poses = made_people(stack, PEOPLE_EACH)
     precision = native_precision("cpu")

@@ -29,7 +29,7 @@ def run(options: Namespace) -> None:
         end_with_process(options.attached_to)
     ranks, store = distributed.current(), Store()
     device = executors.resolve_device(options.device)
-    how = {"compiled": options.compile, "keep_weights": options.keep_weights}
+    how = {"engine": options.engine, "keep_weights": options.keep_weights}
     name = (options.paper, options.experiment, options.variant)
     where = {"profile": options.profile, "seed": options.seed, "device": device}
     plan = partial(campaign.plan_one, *name, **where)
@@ -183,7 +183,7 @@ def compute(options: Namespace, paper: Any, profile: str) -> Any:
             only=options.only,
             device=options.device,
             workers=options.workers,
-            compiled=options.compile,
+            engine=options.engine,
             cluster=cluster,
             ranks=options.ranks,
         )

@@ -310,7 +310,7 @@ def compute(
     only: str | None = None,
     device: str = "auto",
     workers: int | None = None,
-    compiled: bool = False,
+    engine: str = "auto",
     cluster: Cluster | None = None,
     ranks: int = 1,
 ) -> Session:
@@ -318,7 +318,7 @@ def compute(
 
     Args:
         only: a glob of claim ids or experiment names, to do no more than they need.
-        compiled: whether trainings compile their network first.
+        engine: of trainings: `auto`, `eager` or `compiled`.
         cluster: does the runs in this machine's place.
         ranks: processes that share each training's batches, on this machine.
 
@@ -346,7 +346,7 @@ def compute(
     found, errors = campaigns.carry_out(
         *(campaign, store),
         workers=workers,
-        compiled=compiled,
+        engine=engine,
         cluster=cluster,
         ranks=ranks,
     )

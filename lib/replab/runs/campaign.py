@@ -213,7 +213,7 @@ def carry_out(
     store: Store,
     *,
     workers: int | None = None,
-    compiled: bool = False,
+    engine: str = "auto",
     cluster: Cluster | None = None,
     ranks: int = 1,
 ) -> tuple[list[Record], list[Exception]]:
@@ -236,7 +236,7 @@ def carry_out(
             costs=campaign.costs(missing),
             per_gpu=campaign.per_gpu(),
             workers=workers,
-            compiled=compiled,
+            engine=engine,
         )
         found, _ = find(campaign, store)
     elif missing:
@@ -247,10 +247,10 @@ def carry_out(
             len(campaign.specs),
             workers,
             per_gpu=campaign.per_gpu(),
-            compiled=compiled,
+            engine=engine,
         )
         if ranks != 1:
-            placement = executors.place_ranks(campaign.device, ranks, compiled=compiled)
+            placement = executors.place_ranks(campaign.device, ranks, engine=engine)
         placement = replace(placement, devices=placement.devices[: len(missing)])
         reused = f", {len(found)} found in the store" if found else ""
         runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"

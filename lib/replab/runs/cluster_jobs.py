@@ -69,7 +69,7 @@ class Job:
     environment: Mapping[str, str]
     device: str
     threads: int
-    compiled: bool = False
+    engine: str = "auto"
     attempt: int = 1
 
 
@@ -157,7 +157,7 @@ def make_mark(store: Store) -> str:
 
 
 def make_jobs(
-    specs: Sequence[RunSpec], store: Store, *, device: str, threads: int, compiled: bool = False
+    specs: Sequence[RunSpec], store: Store, *, device: str, threads: int, engine: str = "auto"
 ) -> list[Job]:
     """Runs as jobs for workers that see the same folders as this machine does.
 
@@ -175,7 +175,7 @@ def make_jobs(
         "REPLAB_STORE": str(store.folder.absolute()),
     }
     shared = (environment["REPLAB_STORE"], make_mark(store), code_state(), environment)
-    return [Job(spec, *shared, device, threads, compiled) for spec in specs]
+    return [Job(spec, *shared, device, threads, engine) for spec in specs]
 
 
 def work(job: Job) -> RunFailed | UserError | None:
@@ -187,7 +187,7 @@ def work(job: Job) -> RunFailed | UserError | None:
     try:
         os.environ.update(job.environment)
         require_agreement(job)
-        execute(job.spec, job.store, job.device, job.threads, job.compiled)
+        execute(job.spec, job.store, job.device, job.threads, job.engine)
     except (RunFailed, UserError) as error:
         return error
     except Exception as error:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from replab.errors import UserError
+from replab.hardware import has_nvidia_driver, native_precision
 from replab.runs import cluster_jobs
 from replab.runs.cluster_jobs import Engine
 from replab.runs.execution import RunFailed
-from replab.runs.hardware import has_nvidia_driver, native_precision
 from replab.runs.identity import RunSpec
 from replab.runs.store import Store
 
@@ -70,7 +70,7 @@ class Cluster:
         costs: Sequence[float],
         per_gpu: int = 1,
         workers: int | None = None,
-        compiled: bool = False,
+        engine: str = "auto",
     ) -> list[RunFailed | UserError]:
         """Have some runs done.
 
@@ -90,9 +90,7 @@ class Cluster:
         self.engine.lay_out(device, per_gpu=per_gpu, workers=workers)
         place = "cuda:0" if device == "cuda" else device
         threads = self.engine.threads
-        jobs = cluster_jobs.make_jobs(
-            missing, store, device=place, threads=threads, compiled=compiled
-        )
+        jobs = cluster_jobs.make_jobs(missing, store, device=place, threads=threads, engine=engine)
         found = f", {reused} found in the store" if reused else ""
         runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
         print(f"{runs} to do{found}; {self.engine.text()}", file=sys.stderr, flush=True)

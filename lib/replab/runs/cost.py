@@ -103,7 +103,7 @@ def _probe_on_each_worker(spec: RunSpec, placement: Placement, store: Store) -> 
     folder = str(make_folder(store.folder / "work").absolute())
     executor = executors.make_executor(placement, own_process=True)
     try:
-        words = (spec, folder, placement.threads, placement.compiled)
+        words = (spec, folder, placement.threads, placement.engine)
         jobs = [executor.submit(_probe, *words) for _ in placement.devices]
         costs = [job.result() for job in jobs]
     except BrokenProcessPool as error:
@@ -119,9 +119,9 @@ def _probe_on_each_worker(spec: RunSpec, placement: Placement, store: Store) -> 
     )
 
 
-def _probe(spec: RunSpec, folder: str, threads: int, compiled: bool) -> Cost:
+def _probe(spec: RunSpec, folder: str, threads: int, engine: str) -> Cost:
     experiment: Experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     assert experiment.probe is not None
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as workspace:
-        place = (executors.worker_device(), threads, compiled, Path(workspace))
+        place = (executors.worker_device(), threads, engine, Path(workspace))
         return experiment.probe(make_context(spec, *place, lambda share, text: None))

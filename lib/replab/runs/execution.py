@@ -34,7 +34,7 @@ def execute(
     store_folder: str,
     device: str,
     threads: int,
-    compiled: bool = False,
+    engine: str = "auto",
     keep_weights: bool = False,
 ) -> str:
     """Do one run unless its record is there, and write the record.
@@ -43,7 +43,7 @@ def execute(
 
     Args:
         device: the torch device to use, such as `cpu` or `cuda:0`.
-        compiled: whether trainings compile their network first.
+        engine: of trainings: `auto`, `eager` or `compiled`.
         keep_weights: keep the trained network's weights whatever the plan says; a run that was
             done without is done again, and its new record takes the old one's place.
 
@@ -59,7 +59,7 @@ def execute(
         try:
             found = store.find(spec)
             if found is None or (keep_weights and not kept_weights.has(store, found)):
-                done = _compute(spec, store, device, threads, compiled, keep_weights)
+                done = _compute(spec, store, device, threads, engine, keep_weights)
                 kept_weights.note_change(found, done)
                 store.put(done, anew=found is not None)
             # Also after a kill between the two: a run with a record needs no checkpoint.
@@ -70,7 +70,7 @@ def execute(
 
 
 def _compute(
-    spec: RunSpec, store: Store, device: str, threads: int, compiled: bool, keep_weights: bool
+    spec: RunSpec, store: Store, device: str, threads: int, engine: str, keep_weights: bool
 ) -> Record:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     workspace = make_folder(store.workspace(spec))
@@ -81,7 +81,7 @@ def _compute(
         log.tick()
         progress(share, text)
 
-    context = make_context(spec, device, threads, compiled, workspace, note)
+    context = make_context(spec, device, threads, engine, workspace, note)
     with failures(spec, store.folder / "logs" / f"{spec.id}.log"):
         # Of several ranks, the others have waited to know whether there is anything to do.
         distributed.call_to_work()
@@ -129,7 +129,7 @@ def make_context(
     spec: RunSpec,
     device: str,
     threads: int,
-    compiled: bool,
+    engine: str,
     workspace: Path,
     progress: Callable[[float, str], None],
 ) -> RunContext:
@@ -145,7 +145,7 @@ def make_context(
         threads=threads,
         workspace=workspace,
         progress=progress,
-        compiled=compiled,
+        engine=engine,
     )
 
 

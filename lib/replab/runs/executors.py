@@ -21,8 +21,8 @@ from typing import Any
 
 from replab.cores import available_cores
 from replab.errors import UserError
+from replab.hardware import has_nvidia_driver
 from replab.runs.execution import RunFailed, execute
-from replab.runs.hardware import has_nvidia_driver
 from replab.runs.identity import RunSpec, device_class
 from replab.runs.progress import ProgressLine
 from replab.runs.store import Store
@@ -55,14 +55,14 @@ class Placement:
     Attributes:
         devices: the torch device of each worker; its length is the number of workers.
         threads: threads a worker may use.
-        compiled: whether trainings compile their network first.
+        engine: of trainings: `auto`, `eager` or `compiled`.
         ranks: processes that share each training's batches; with more than one there is one
             worker, this process, which starts them.
     """
 
     devices: tuple[str, ...]
     threads: int
-    compiled: bool = False
+    engine: str = "auto"
     ranks: int = 1
 
     @property
@@ -102,7 +102,7 @@ def resolve_device(device: str) -> str:
 
 
 def place(
-    device: str, jobs: int, workers: int | None = None, *, per_gpu: int = 1, compiled: bool = False
+    device: str, jobs: int, workers: int | None = None, *, per_gpu: int = 1, engine: str = "auto"
 ) -> Placement:
     """Lay some jobs on this machine.
 
@@ -124,10 +124,10 @@ def place(
     count = workers or (per_gpu * len(gpus) if gpus else cores)
     count = max(1, min(count, jobs))
     devices = tuple(gpus[i % len(gpus)] if gpus else device for i in range(count))
-    return Placement(devices, max(1, cores // count), compiled)
+    return Placement(devices, max(1, cores // count), engine)
 
 
-def place_ranks(device: str, ranks: int, *, compiled: bool = False) -> Placement:
+def place_ranks(device: str, ranks: int, *, engine: str = "auto") -> Placement:
     """Lay runs on this machine one after the other, each on several processes.
 
     Args:
@@ -142,8 +142,8 @@ def place_ranks(device: str, ranks: int, *, compiled: bool = False) -> Placement
         raise UserError(f"--ranks {ranks}: give 1 or more")
     if device not in ("cpu", "cuda"):
         raise UserError(f"--ranks {ranks} is for --device cuda or cpu, not for {device}")
-    if compiled:
-        raise UserError(f"--ranks {ranks} trains networks uncompiled; leave --compile out")
+    if engine == "compiled":
+        raise UserError(f"--ranks {ranks} trains networks eagerly; leave --engine compiled out")
     if device == "cuda":
         import torch
 
@@ -192,8 +192,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _execute_in_worker(spec: RunSpec, store_folder: str, threads: int, compiled: bool) -> str:
-    return execute(spec, store_folder, _worker_device, threads, compiled)
+def _execute_in_worker(spec: RunSpec, store_folder: str, threads: int, engine: str) -> str:
+    return execute(spec, store_folder, _worker_device, threads, engine)
 
 
 def run_all(
@@ -314,7 +314,7 @@ def _submit_serially(
 
         do = partial(run_with_ranks, ranks=placement.ranks)
     for spec in list(pending):
-        words = (folder, placement.devices[0], placement.threads, placement.compiled)
+        words = (folder, placement.devices[0], placement.threads, placement.engine)
         yield executor.submit(do, spec, *words), spec
 
 
@@ -329,7 +329,7 @@ def _submit_to_pool(
         # A worker may die before all runs are handed out; those that were will tell.
         with contextlib.suppress(BrokenProcessPool):
             for spec in pending:
-                words = (folder, placement.threads, placement.compiled)
+                words = (folder, placement.threads, placement.engine)
                 job = executor.submit(_execute_in_worker, spec, *words)
                 futures.append((job, spec))
     finally:

@@ -110,7 +110,7 @@ class Experiment:
             "experiment": (registration.experiment, self.name),
             "version": (registration.version, self.version),
             "profile": (registration.profile, profile),
-            "data": ((registration.data,), plan.data),
+            "data": (tuple(filter(None, [registration.data])), plan.data),
             "precision": (registration.precision, plan.precision),
             "seeds": (registration.seeds, plan.seeds),
             "variants": ([v for v in registration.variants if dict(v) not in planned], []),
@@ -150,7 +150,7 @@ class RunContext:
     Attributes:
         data: name of the data set to open, empty if none.
         workspace: this run's own folder, kept until its record is written: for checkpoints.
-        compiled: whether trainings compile their network first; moves the last bits, no more.
+        engine: of trainings: `auto`, `eager` or `compiled`; moves the last bits, no more.
         progress: called with the share of the run that is done (0–1) and a short text.
     """
 
@@ -163,7 +163,7 @@ class RunContext:
     threads: int
     workspace: Path
     progress: Callable[[float, str], None]
-    compiled: bool = False
+    engine: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from replab.errors import UserError
 from replab.files import canonical_json, sha256_bytes
+from replab.hardware import native_precision
 from replab.runs.experiment import Experiment, Plan, Variant
-from replab.runs.hardware import native_precision
 
 DEVICE_CLASSES = ("cpu", "cuda", "mps")
 

@@ -146,7 +146,7 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
         checkpoint=context.workspace / "checkpoint.pt",
         progress=context.progress,
         evaluate=_glance(context, job, test) if "evaluate_every" in recipe else None,
-        compiled=context.compiled,
+        engine=context.engine,
         watch=job.watch,
     )
     metrics, series = trained.history.report(
@@ -222,7 +222,7 @@ def probe(context: RunContext, job: PoseJob) -> Cost:
         recipe,
         device=context.device,
         precision=context.precision,
-        compiled=context.compiled,
+        engine=context.engine,
         workspace=context.workspace,
         objective=training.objective,
     )

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from replab import __version__, paths
-from replab.runs.hardware import cpu_name
+from replab.hardware import cpu_name
 
 RECORDED_PACKAGES = ("torch", "numpy", "torchvision")
 

@@ -73,7 +73,8 @@ def _registered(
     for experiment in replication.experiments.values():
         for profile, plan in experiment.plans.items():
             for registration in plan.registrations:
-                data = (registration.data, datasets.fingerprint(registration.data))
+                name = registration.data
+                data = (name, datasets.fingerprint(name) if name else "")
                 specs = plan_runs(replication.paper, experiment, profile, data=data, device=device)
                 covered = [s for s in specs if s.registration == registration.digest]
                 yield registration, covered
@@ -178,7 +179,7 @@ class Queue:
         """Fetch the data of all runs; runs whose data cannot be had fail now."""
         from replab.runs.campaign import obtain
 
-        for name in sorted({run.registration.data for run in self._open}):
+        for name in sorted({run.registration.data for run in self._open} - {""}):
             try:
                 obtain(name, may_fetch=True)
             except UserError as error:
@@ -197,13 +198,25 @@ class Queue:
                 self._begin(run)
         return bool(self._open)
 
+    def _code_of(self, run: QueuedRun) -> tuple[str, Path]:
+        """The commit under which a run began (empty if it did not), and the checkout for it.
+
+        A run whose commit is no longer there begins again.
+        """
+        began = str(read_log(self._store.workspace(run.spec)).get("commit", ""))
+        if not began or began == worktrees.resolve_commit(paths.root()):
+            return began, paths.root()
+        try:
+            tree = worktrees.ensure_worktree(self._repository, began, checkouts(self._store))
+        except UserError as error:
+            say(f"{run.label} begins again, its checkpoint cannot be resumed: {error}")
+            self._store.discard_workspace(run.spec)
+            return "", paths.root()
+        return began, tree
+
     def _begin(self, run: QueuedRun) -> None:
         spec = run.spec
-        # A run goes on under the code under which it began.
-        began = read_log(self._store.workspace(spec)).get("commit")
-        tree = paths.root()
-        if began and began != worktrees.resolve_commit(tree):
-            tree = worktrees.ensure_worktree(self._repository, began, checkouts(self._store))
+        began, tree = self._code_of(run)
         variant = [f"{key}={value}" for key, value in spec.variant.items()]
         words = [
             *("run", spec.paper, spec.experiment, "--profile", spec.profile),

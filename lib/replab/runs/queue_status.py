@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from replab.hardware import cpu_name
 from replab.runs.execution import read_log
-from replab.runs.hardware import cpu_name
 from replab.runs.progress import progress_path, read_progress
 from replab.runs.queue import QueuedRun, find_record, planned, progress_text
 from replab.runs.record import Record

@@ -100,7 +100,7 @@ def execute_together(
         else:
             with distributed.following() as needed:
                 if needed:
-                    _take_part(spec, store, *words, compiled=bool(options.get("compiled")))
+                    _take_part(spec, store, *words, engine=str(options.get("engine", "auto")))
     except (CheckFailed, UserError) as error:
         if not _first_to_fail(_mark(store, spec)):
             raise SystemExit(1) from error
@@ -109,10 +109,10 @@ def execute_together(
     return spec
 
 
-def _take_part(spec: RunSpec, store: Store, device: str, threads: int, *, compiled: bool) -> None:
+def _take_part(spec: RunSpec, store: Store, device: str, threads: int, *, engine: str) -> None:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     context = make_context(
-        *(spec, device, threads, compiled, store.workspace(spec)),
+        *(spec, device, threads, engine, store.workspace(spec)),
         lambda share, text: None,
     )
     log = f"{spec.id}.rank{distributed.current().rank}.log"
@@ -142,7 +142,7 @@ def run_with_ranks(
     store_folder: str,
     device: str,
     threads: int,
-    compiled: bool = False,
+    engine: str = "auto",
     *,
     ranks: int,
 ) -> str:
@@ -154,7 +154,7 @@ def run_with_ranks(
     Args:
         device: `cpu` or `cuda`; each process gets a GPU of its own.
         threads: of each process.
-        compiled: has to be False.
+        engine: must not be `compiled`.
         ranks: how many processes.
 
     Returns:
@@ -165,7 +165,7 @@ def run_with_ranks(
         UserError: data are missing, the processes cannot work together, or the store cannot be
             written.
     """
-    assert not compiled, "several processes train networks that are not compiled"
+    assert engine != "compiled", "several processes train networks eagerly"
     store = Store(Path(store_folder))
     if store.find(spec) is not None:
         return spec.id

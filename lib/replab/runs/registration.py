@@ -103,7 +103,7 @@ class Registration:
         name: of the file, without its suffix.
         experiment: whose runs it registers, in `profile`, for its `variants`.
         version: of the experiment.
-        data: name of the data set.
+        data: name of the data set; empty if the runs need none.
         precision: number format of the runs.
         devices: device classes on which a run may be done.
         n: how many seeds.

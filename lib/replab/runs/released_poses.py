@@ -64,7 +64,7 @@ def prepare(context: RunContext) -> "tuple[PoseSet, PoseNetwork, Codec]":
         colour=None if colour is None else str(colour),
         precision=context.precision,
         device=context.device,
-        compiled=context.compiled,
+        compiled=context.engine == "compiled",
     )
     if network.model != known.model or network.joints != known.joints:
         raise UserError(

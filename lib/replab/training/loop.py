@@ -16,7 +16,7 @@ from torch import nn
 from replab.errors import UserError
 from replab.files import canonical_json
 from replab.models.learning_rates import parameter_groups
-from replab.training import checkpoints, distributed, schedules
+from replab.training import checkpoints, distributed, engines, schedules
 from replab.training.history import Diverged, History, WarmUp
 from replab.training.objectives import Objective, classification
 from replab.training.sharing import shared
@@ -72,7 +72,7 @@ def train(
     progress: Callable[[float, str], None] = lambda share, text: None,
     evaluate: Callable[[nn.Module], float] | None = None,
     after_step: Callable[[int, nn.Module], None] | None = None,
-    compiled: bool = False,
+    engine: str = "eager",
 ) -> Trained:
     """Train a network; the last iterate counts.
 
@@ -99,7 +99,9 @@ def train(
             numbers are kept in the history and decide nothing. Of several ranks the first is
             asked.
         after_step: called with the iteration and the network after each step, by every rank.
-        compiled: compile the network first; see `training.step`.
+        engine: `eager`, `compiled` (the network is compiled first), or `auto`: the faster one on
+            this machine, see `training.engines`. A training that is resumed keeps the engine with
+            which it began.
 
     Raises:
         Diverged: the loss is NaN or infinite.
@@ -108,8 +110,8 @@ def train(
             be compiled.
     """
     ranks, device = distributed.current(), distributed.begin_training(device)
-    if compiled and not ranks.alone:
-        raise UserError("several processes train networks that are not compiled: no --compile")
+    if engines.require_engine(engine) == "compiled" and not ranks.alone:
+        raise UserError("several processes train networks eagerly: no --engine compiled")
     iterations, batch_size = int(recipe["iterations"]), int(recipe["batch_size"])
     history = History()
     schedule = schedules.from_recipe(dict(recipe), history)
@@ -117,12 +119,32 @@ def train(
     optimiser = _optimiser(model, recipe)
     # A checkpoint of another recipe would mix two trainings in one record.
     about = canonical_json({"recipe": dict(recipe), "seed": seed, "precision": precision})
-    first = _resume(checkpoint, about, device, model, optimiser, history) if checkpoint else 0
+    first, began_with = 0, ""
+    if checkpoint:
+        first, began_with = _resume(checkpoint, about, device, model, optimiser, history)
     every = int(recipe.get("evaluate_every") or 0) if evaluate else 0
     read_every = READ_EVERY.get(device.split(":")[0], READ_EVERY_ELSEWHERE)
     unread: list[tuple[torch.Tensor, torch.Tensor]] = []
     drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     model.train()
+    if not ranks.alone:
+        engine = "eager"
+    elif began_with:
+        engine = began_with
+    elif engine == "auto":
+        engine = engines.choose(
+            model,
+            batches.batch(first),
+            lambda net, compiled: make_step(
+                *(net, _optimiser(net, recipe), objective),
+                device=device,
+                precision=precision,
+                compiled=compiled,
+            ),
+            iterations=iterations - first,
+            device=device,
+            precision=precision,
+        )
     began = saved = time.monotonic()
     aside, pause = 0.0, CHECKPOINT_EVERY_S
     with shared(model, batch_size, device) as sharing:
@@ -130,7 +152,7 @@ def train(
             *(sharing.network, optimiser, objective),
             device=device,
             precision=precision,
-            compiled=compiled,
+            compiled=engine == "compiled",
         )
         for done in range(first + 1, iterations + 1):
             rate = warm_up.rate(schedule(done - 1))
@@ -159,7 +181,7 @@ def train(
                 aside += time.monotonic() - paused
             if checkpoint and (due or last) and ranks.first:
                 paused = time.monotonic()
-                _save(checkpoint, about, done, model, optimiser, history)
+                _save(checkpoint, about, done, model, optimiser, history, engine)
                 saved = time.monotonic()
                 affordable = min(
                     (saved - paused) / CHECKPOINT_SHARE, CHECKPOINT_APART * CHECKPOINT_EVERY_S
@@ -227,9 +249,11 @@ def _save(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     history: History,
+    engine: str,
 ) -> None:
     state = {
         "about": about,
+        "engine": engine,
         "iteration": iteration,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -247,17 +271,22 @@ def _resume(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     history: History,
-) -> int:
-    """Restore a training from its checkpoint; the iteration to go on with, 0 without one."""
+) -> tuple[int, str]:
+    """Restore a training from its checkpoint.
+
+    Returns:
+        The iterations that are done, and the engine that did them (empty for checkpoints that do
+        not say); 0 and empty without a checkpoint.
+    """
     place = device if distributed.current().alone else "cpu"
     state = distributed.from_first(partial(_stored, path, about, place, model))
     if state is None:
-        return 0
+        return 0, ""
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     history.loss[:], history.error[:] = state["loss"], state["error"]
     history.tests[:] = [(int(done), value) for done, value in state["tests"]]
-    return int(state["iteration"])
+    return int(state["iteration"]), str(state.get("engine", ""))
 
 
 def _stored(path: Path, about: str, device: str, model: nn.Module) -> dict[str, Any] | None:

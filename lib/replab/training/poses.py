@@ -123,14 +123,14 @@ def train_on(
     checkpoint: Path | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
     evaluate: Callable[[nn.Module], float] | None = None,
-    compiled: bool = False,
+    engine: str = "eager",
     watch: Callable[[Batches], Callable[[int, nn.Module], None]] | None = None,
 ) -> tuple[nn.Module, Trained]:
     """Train a pose network on all people of a set; the last iterate counts.
 
     Args:
         seed: of weights, order and augmentation.
-        checkpoint, progress, evaluate, compiled: as of `loop.train`.
+        checkpoint, progress, evaluate, engine: as of `loop.train`.
         watch: of the training's batches, what `loop.train` calls after each step; of trainings
             without phases.
 
@@ -147,7 +147,7 @@ def train_on(
         "checkpoint": checkpoint,
         "progress": progress,
         "evaluate": evaluate,
-        "compiled": compiled,
+        "engine": engine,
     }
     recipe, objective = training.recipe, training.objective
     try:

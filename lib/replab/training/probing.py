@@ -43,7 +43,7 @@ def probe(
     *,
     device: str,
     precision: str,
-    compiled: bool,
+    engine: str,
     workspace: Path,
     objective: Objective = classification,
 ) -> Pace:
@@ -72,7 +72,7 @@ def probe(
         precision=precision,
         checkpoint=checkpoint,
         after_step=mark,
-        compiled=compiled,
+        engine=engine,
     )
     step = statistics.median(b - a for a, b in itertools.pairwise(marks))
     # Loss and error of each iteration, as pickled floats.

@@ -51,7 +51,7 @@ def train_in_phases(
     checkpoint: Path | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
     evaluate: Callable[[nn.Module], float] | None = None,
-    compiled: bool = False,
+    engine: str = "eager",
 ) -> Trained:
     """Train a pose machine phase by phase, on the same batches as all at once.
 
@@ -63,7 +63,7 @@ def train_in_phases(
         recipe: as of `loop.train`, its iterations those of all phases together.
         phases: what is done, in order; the last of them runs all stages.
         evaluate: as of `loop.train`; only the last phase's network is asked.
-        seed, device, precision, checkpoint, progress, compiled: as of `loop.train`.
+        seed, device, precision, checkpoint, progress, engine: as of `loop.train`.
 
     Raises:
         TypeError: the network is no pose machine.
@@ -97,7 +97,7 @@ def train_in_phases(
                 checkpoint=_of_phase(checkpoint, number),
                 progress=_part(progress, done / whole, (end - done) / whole),
                 evaluate=evaluate if number == len(phases) else None,
-                compiled=compiled,
+                engine=engine,
             )
             history.loss += trained.history.loss
             history.error += trained.history.error
