@@ -223,8 +223,9 @@ def _decision(
         "margin": claim.margin,
         "planned": registration.n,
         "effects": [e.mean for e in found.effects],
-        "p": _short(found.p if verdict != NOT_REPRODUCED else found.p_reversed),
-        "p_adjusted": _short(p if verdict != NOT_REPRODUCED else against),
+        "p": _short(found.p),
+        "p_adjusted": _short(p),
+        "p_opposite": _short(against),
         "power": planned_power(claim, registration),
     }
     runs = [r for r in records if any(s.fits(r.variant) for s in wanted)]

@@ -120,9 +120,9 @@ def _register(
             no = "a" if registration.name in planned else "no"
             raise UserError(f"{where}: it is {what} {no} plan of experiments.py names it")
         for claim in registration.claims:
-            stated = _registered_claim(where, claim, registration, claims)
-            if registration.name not in superseded or stated.supports is not None:
-                claims[claim.id] = stated
+            # The paper's own claims are the newest registration's.
+            if claim.supports or registration.name not in superseded:
+                claims[claim.id] = _registered_claim(where, claim, registration, claims)
     for claim in claims.values():
         old = claim.registration.name if claim.registration else ""
         rests_on = {s.experiment for s in claim_selectors(claim)}
