@@ -162,7 +162,7 @@ def _decide_registered(
     Raises:
         UserError: a record lacks a metric, or a print is no number.
     """
-    found = {}
+    found: dict[tuple[str, str], registered.Decision] = {}
     for registration in paper.registrations.values():
         if registration.profile != profile:
             continue

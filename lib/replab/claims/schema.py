@@ -109,28 +109,34 @@ def _register(
         for registration in plan.registrations
     }
     superseded = {old: r.name for r in registrations.values() for old in r.supersedes}
-    for old, name in superseded.items():
+    files = {name: f"{folder / registering.FOLDER / name}.yaml" for name in registrations}
+    for old, newer in superseded.items():
         if old not in registrations and old not in replication.experiments:
-            where = folder / registering.FOLDER / f"{name}.yaml"
-            raise UserError(f"{where}: supersedes '{old}', which is no registration or experiment")
-    for registration in registrations.values():
-        where = f"{folder / registering.FOLDER / registration.name}.yaml"
-        if (registration.name in planned) == (registration.name in superseded):
-            what = "superseded, and yet" if registration.name in planned else "not superseded, and"
-            no = "a" if registration.name in planned else "no"
-            raise UserError(f"{where}: it is {what} {no} plan of experiments.py names it")
-        for claim in registration.claims:
+            raise UserError(
+                f"{files[newer]}: supersedes '{old}', which is no registration or experiment"
+            )
+    for name, registration in registrations.items():
+        if name in planned and name in superseded:
+            raise UserError(f"{files[name]} is superseded, but a plan of experiments.py names it")
+        if name not in planned and name not in superseded:
+            raise UserError(f"{files[name]}: no plan of experiments.py names it; add it to one")
+        for registered in registration.claims:
             # The paper's own claims are the newest registration's.
-            if claim.supports or registration.name not in superseded:
-                claims[claim.id] = _registered_claim(where, claim, registration, claims)
+            if registered.supports or name not in superseded:
+                claims[registered.id] = _registered_claim(
+                    files[name], registered, registration, claims
+                )
     for claim in claims.values():
-        old = claim.registration.name if claim.registration else ""
-        rests_on = {s.experiment for s in claim_selectors(claim)}
-        newer = superseded.get(old) or next(
-            (superseded[e] for e in sorted(rests_on) if e in superseded), ""
-        )
-        if newer and claim.supports is not None:
+        if claim.supports is not None and (newer := _superseded_by(claim, superseded)):
             claims[claim.id] = replace(claim, superseded=newer)
+
+
+def _superseded_by(claim: Claim, superseded: Mapping[str, str]) -> str:
+    """Name of the registration that puts a scaled claim out of date; empty if none does."""
+    if claim.registration is not None:
+        return superseded.get(claim.registration.name, "")
+    experiments = sorted({s.experiment for s in claim_selectors(claim)})
+    return next((superseded[name] for name in experiments if name in superseded), "")
 
 
 def _registered_claim(
