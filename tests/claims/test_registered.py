@@ -415,6 +415,15 @@ class TestWhatDoesNotCount:
         assert "\n" not in line
         assert run not in {p.stem for p in evidence.runs_dir("toy").glob("*.json")}
 
+    def test_the_ledger_says_why_nothing_counts(self, toy):
+        for path in (toy / ".replab" / "runs").rglob("*.json"):
+            record = records.read(path)
+            dirty = replace(record, provenance={**record.provenance, "dirty": True})
+            write_json(path, dirty.as_dict())
+        for entry in the_ledger().entries:
+            assert entry.verdict == "not attempted"
+            assert "uncommitted changes" in entry.why
+
     @pytest.mark.parametrize(
         "fields", [{"provenance": {"dirty": True}}, {"registration": "f" * 64}]
     )

@@ -116,6 +116,9 @@ def test_killed_at_random_moments(toy):
         process.communicate()
         done = {r.id for r in found(toy) if r is not None}
         end_all(toy)
+        # As if the clock had been set back meanwhile: all that is there is from tomorrow.
+        for path in (toy / ".replab").rglob("*"):
+            os.utime(path, (time.time() + 86400,) * 2)
         # Nothing is lost.
         assert done <= {r.id for r in found(toy) if r is not None}
     code, said = finish(toy)
@@ -157,7 +160,7 @@ def test_stopped_and_resumed(toy):
     process = start(toy)
     store = Store(toy / ".replab")
     deadline = time.monotonic() + 30
-    while not queue_status.running(store) and time.monotonic() < deadline:
+    while not queue.running(store) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1.5)
     state = queue_status.status(store)
@@ -165,7 +168,7 @@ def test_stopped_and_resumed(toy):
     assert queue_status.stop(store) == 1
     process.communicate(timeout=30)
     assert process.returncode == 130
-    assert queue_status.running(store) == {}
+    assert queue.running(store) == {}
     assert finish(toy)[0] == 0
     assert queue_status.status(store)["registrations"] == [
         {"registration": "toy/toy", "planned": 6, "done": 6}
@@ -294,6 +297,15 @@ def test_outside_git(tmp_path, monkeypatch, capsys):
 
 
 class TestWorktrees:
+    def test_only_those_in_use_stay(self, toy):
+        folder = toy / ".replab" / "trees"
+        old = git(toy, "rev-parse", "HEAD")
+        new = commit(toy, "later")
+        trees = [worktrees.ensure_worktree(toy, pin, folder) for pin in (old, new)]
+        worktrees.remove_others(toy, folder, {new})
+        assert [path.exists() for path in trees] == [False, True]
+        assert git(toy, "worktree", "list").count("\n") == 1
+
     def test_a_clean_checkout(self, toy):
         pin = git(toy, "rev-parse", "HEAD")
         tree = worktrees.ensure_worktree(toy, pin, toy / ".replab" / "trees")

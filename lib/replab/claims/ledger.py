@@ -314,7 +314,8 @@ def _entry(
     if claim.registration is not None:
         base["tolerance"] = _registered_tolerance(claim, claim.registration)
         if decision is None:
-            return _unattempted(what_it_needs(paper, claim, profile), base)
+            lack = _left_out(paper, claim, records) or what_it_needs(paper, claim, profile)
+            return _unattempted(lack, base)
         return _decided(decision.outcome, decision.runs, base | {"registered": decision.about})
     found, lack = _numbers(paper, claim, profile, records)
     experiments = paper.replication.experiments
@@ -337,6 +338,17 @@ def _entry(
         published=lambda other: _published(paper, other),
     )
     return _decided(outcome, used, base)
+
+
+def _left_out(paper: Paper, claim: Claim, records: Sequence[Record]) -> str:
+    """Why the first of a claim's records does not count for its registration; empty if all do."""
+    wanted = claim_selectors(claim)
+    problems = (
+        (record.id, registered.problem(record, paper.registrations))
+        for record in records
+        if any(s.experiment == record.experiment and s.fits(record.variant) for s in wanted)
+    )
+    return next((f"record {run}: {found}" for run, found in problems if found), "")
 
 
 def _unattempted(why: str, base: Mapping[str, Any]) -> Entry:

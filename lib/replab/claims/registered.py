@@ -48,7 +48,7 @@ class _Tested:
 
 
 def own_records(registration: Registration, records: Iterable[Record]) -> list[Record]:
-    """The records that were made under a registration as it stands."""
+    """The records that were made under a registration as it stands, from committed code."""
     return [
         r
         for r in records
@@ -56,6 +56,7 @@ def own_records(registration: Registration, records: Iterable[Record]) -> list[R
         and r.experiment == registration.experiment
         and r.device in registration.devices
         and registration.covers(r.variant, r.seed)
+        and not r.provenance["dirty"]
     ]
 
 

@@ -104,7 +104,10 @@ def start(store: Store, *, commit: str | None, workers: int) -> int:
     """
     root, folder = paths.root(), store.folder.absolute()
     pin = worktrees.resolve_commit(root, commit or "HEAD")
+    # Before its checkout is there, so that no other queue removes it; the process stays the same.
+    write_text(_note(store, os.getpid()), pin + "\n")
     tree = worktrees.ensure_worktree(root, pin, checkouts(store))
+    worktrees.remove_others(root, checkouts(store), {pin, *_needed(store)})
     words = ["queue", "work", "--repository", str(root.absolute()), "--workers", str(workers)]
     # Replaces this process, so that a signal meant for the queue reaches it.
     environment = _environment(tree, folder)
@@ -117,6 +120,38 @@ def start(store: Store, *, commit: str | None, workers: int) -> int:
 def checkouts(store: Store) -> Path:
     """Folder of the queue's checkouts."""
     return store.folder.absolute() / "queue" / "checkouts"
+
+
+def _needed(store: Store) -> set[str]:
+    """Commits whose code other queues use, or runs that have begun will use again."""
+    begun = {str(read_log(path).get("commit", "")) for path in (store.folder / "work").glob("*/*")}
+    return begun | set(running(store).values())
+
+
+def _note(store: Store, pid: int) -> Path:
+    """The file by which others know that a process is a queue, and its pin."""
+    return store.folder / "queue" / "running" / str(pid)
+
+
+def running(store: Store) -> dict[int, str]:
+    """Process ids of the queues that work on a store, and the commits they are pinned at."""
+    found = {}
+    for note in sorted(_note(store, 0).parent.glob("*")):
+        # A queue that was killed leaves its note, and its number may be another process's now.
+        if note.name.isdecimal() and _is_queue(int(note.name)):
+            found[int(note.name)] = note.read_text().strip()
+    return found
+
+
+def _is_queue(pid: int) -> bool:
+    command = Path(f"/proc/{pid}/cmdline")
+    if command.parent.parent.is_dir() and Path("/proc/self").exists():
+        return command.is_file() and b"\0queue\0" in command.read_bytes()
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _environment(tree: Path, store_folder: Path) -> dict[str, str]:
@@ -301,7 +336,7 @@ def _terminable() -> Iterator[None]:
 @contextlib.contextmanager
 def _listed(store: Store) -> Iterator[None]:
     """Note that this process is a queue, for `status` and `stop`."""
-    note = make_folder(store.folder / "queue" / "running") / str(os.getpid())
+    note = _note(store, os.getpid())
     write_text(note, worktrees.resolve_commit(paths.root()) + "\n")
     try:
         yield

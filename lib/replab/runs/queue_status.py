@@ -4,36 +4,14 @@ import os
 import signal
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from replab.hardware import cpu_name
 from replab.runs.execution import read_log
 from replab.runs.progress import progress_path, read_progress
-from replab.runs.queue import QueuedRun, find_record, planned, progress_text
+from replab.runs.queue import QueuedRun, find_record, planned, progress_text, running
 from replab.runs.record import Record
 from replab.runs.store import Store
-
-
-def running(store: Store) -> dict[int, str]:
-    """Process ids of the queues that work on a store, and the commits they are pinned at."""
-    found = {}
-    for note in sorted((store.folder / "queue" / "running").glob("*")):
-        # A queue that was killed leaves its note, and its number may be another process's now.
-        if note.name.isdecimal() and _is_queue(int(note.name)):
-            found[int(note.name)] = note.read_text().strip()
-    return found
-
-
-def _is_queue(pid: int) -> bool:
-    command = Path(f"/proc/{pid}/cmdline")
-    if command.parent.parent.is_dir() and Path("/proc/self").exists():
-        return command.is_file() and b"\0queue\0" in command.read_bytes()
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def stop(store: Store) -> int:

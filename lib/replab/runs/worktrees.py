@@ -1,7 +1,9 @@
 """Clean checkouts of single commits, in which runs are done while the main one is edited."""
 
+import contextlib
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 from replab.errors import UserError
@@ -46,6 +48,21 @@ def ensure_worktree(root: Path, commit: str, folder: Path) -> Path:
         reason = " ".join(str(said).split())
         raise UserError(f"cannot check out {commit[:12]} at {path}: {reason}") from error
     return path
+
+
+def remove_others(root: Path, folder: Path, keep: Collection[str]) -> None:
+    """Remove the checkouts under a folder whose commits nobody needs any more.
+
+    Args:
+        root: a checkout of the same repository.
+        keep: commits, 40 hexadecimal digits each.
+    """
+    names = {commit[:12] for commit in keep}
+    for path in folder.glob("*"):
+        if path.name not in names:
+            shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        _git(root, "worktree", "prune")
 
 
 def _is_clean(path: Path, commit: str) -> bool:
