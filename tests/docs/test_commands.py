@@ -146,6 +146,9 @@ COMMANDS: dict[str, Way] = {
     # Sessions.
     "nox -s check": Session("check"),
     "nox -s regress": Session("regress"),
+    "nox -s queue": Session("queue"),
+    "nox -s queue -- status": Session("queue status"),
+    "nox -s queue -- stop": Session("queue stop"),
     "nox -s lab": Session("jupyter lab"),
     "nox -s docs": Session("docs"),
     "nox -s site": Session("site"),
@@ -331,6 +334,9 @@ COMMANDS: dict[str, Way] = {
         ("detector",),
     ),
     # What contributors do, on a paper in miniature.
+    "python -m replab accept PAPER --profile PROFILE --partial": Elsewhere(
+        "tests/claims/test_registered.py::TestAcceptance::test_in_part", ("partial=True",)
+    ),
     "python -m replab accept <paper>": Elsewhere(
         f"{IN_REPORTS}::TestReplicate::test_again_reuses_the_records_and_renders_the_same_bytes",
         ('"accept", "mini"',),

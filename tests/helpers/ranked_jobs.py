@@ -86,7 +86,7 @@ def differentiated(net, batches, objective):
             *(sharing.network, None, objective),
             device=device,
             precision="fp32",
-            engine="eager",
+            compiled=False,
         )
         loss, _ = step.differentiate(*sharing.own(batches.batch(1)))
     kinds = sorted({type(m).__name__ for m in net.modules() if isinstance(m, nn.BatchNorm2d)})

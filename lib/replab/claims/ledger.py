@@ -311,7 +311,7 @@ def _entry(
     }
     tolerance = paper.tolerances.get(claim.tolerance)
     base["tolerance"] = _tolerance_fields(claim.tolerance, tolerance) if tolerance else None
-    if claim.registration is not None:
+    if claim.registration is not None and claim.registration.profile == profile:
         base["tolerance"] = _registered_tolerance(claim, claim.registration)
         if decision is None:
             lack = _left_out(paper, claim, records) or what_it_needs(paper, claim, profile)

@@ -85,6 +85,10 @@ def load(name: str) -> Paper:
         problem = consistency.problem(stated, content.tolerances, claims, replication)
         if problem:
             raise _error_at(document, table, tests, stated, problem)
+    superseded = _superseded(registrations)
+    for stated in claims.values():
+        if stated.supports is not None and (newer := _superseded_by(stated, superseded)):
+            claims[stated.id] = replace(stated, superseded=newer)
     return Paper(
         *(name, content.citation, content.tolerances, claims, content.needs, replication),
         registrations,
@@ -97,7 +101,7 @@ def _register(
     replication: Replication,
     folder: Path,
 ) -> None:
-    """Add the registered claims to the others, and mark what registrations supersede.
+    """Add the registered claims to the others.
 
     Raises:
         UserError: a registration does not fit the paper's other files.
@@ -108,7 +112,7 @@ def _register(
         for plan in experiment.plans.values()
         for registration in plan.registrations
     }
-    superseded = {old: r.name for r in registrations.values() for old in r.supersedes}
+    superseded = _superseded(registrations)
     files = {name: f"{folder / registering.FOLDER / name}.yaml" for name in registrations}
     for old, newer in superseded.items():
         if old not in registrations and old not in replication.experiments:
@@ -126,9 +130,11 @@ def _register(
                 claims[registered.id] = _registered_claim(
                     files[name], registered, registration, claims
                 )
-    for claim in claims.values():
-        if claim.supports is not None and (newer := _superseded_by(claim, superseded)):
-            claims[claim.id] = replace(claim, superseded=newer)
+
+
+def _superseded(registrations: Mapping[str, Registration]) -> dict[str, str]:
+    """What is out of date (registrations or experiments), and by which registration."""
+    return {old: r.name for r in registrations.values() for old in r.supersedes}
 
 
 def _superseded_by(claim: Claim, superseded: Mapping[str, str]) -> str:
