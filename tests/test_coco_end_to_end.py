@@ -5,7 +5,7 @@ import json
 import math
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,10 +23,25 @@ from replab.runs.experiment import load_replication
 from replab.runs.identity import plan_runs
 from replab.runs.store import Store
 from replab.training.pose_pictures import PictureBatches
+from replab.training.pose_recipes import CocoNetOptions, CocoSchedule
 from replab.training.poses import make_batches
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = {"stem": 8, "bottlenecks": 1, "modules": [1, 1, 1], "blocks": 1}
+TINY = {"stem": 8, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyOptions(CocoNetOptions):
+    """Those of nets that take seconds, too."""
+
+    stem: int | None = None
+    bottlenecks: int | None = None
+    modules: tuple[int, ...] | None = None
+    blocks: int | None = None
+    width: int | None = None
+    deconv_channels: int | None = None
+
+
 SMALL = {
     "batch_size": 4,
     "evaluate_every": 3,
@@ -35,7 +50,7 @@ SMALL = {
     "curve_points": 5,
     "sigmas": {"128x96": 1.0, "256x192": 2.0, "384x288": 3.0},
 }
-SCHEDULE = {"iterations": 6, "drops": [4, 5]}
+SCHEDULE = CocoSchedule(iterations=6, drops=(4, 5))
 # A variant of the plan that begins with ImageNet weights, and the one that it is compared with.
 OURS = {"net": "w32", "input": "128x96", "init": "imagenet", "head": "1x"}
 THEIRS = {"net": "sb-r50", "input": "128x96"}
@@ -92,18 +107,21 @@ def planned(experiment, variant):
 
 def small(spec):
     """The same run with nets and a schedule that take seconds."""
-    nets = {name: dict(net) for name, net in spec.recipe["nets"].items()}
-    for net in nets.values():
-        net["schedule"] = SCHEDULE
-        hrnet = net["model"].startswith("pose_hrnet")
-        net |= {"options": TINY if hrnet else {"width": 8, "deconv_channels": 8}}
-        net["model"] = "pose_hrnet_w8" if hrnet else net["model"]
-    nets["w32"]["four_branches"] = "pose_hrnet_w4"
-    return replace(spec, recipe={**spec.recipe, **SMALL, "nets": nets})
+    nets = {}
+    for name, net in spec.recipe.nets.items():
+        hrnet = net.model.startswith("pose_hrnet")
+        nets[name] = replace(
+            net,
+            schedule=SCHEDULE,
+            options=TinyOptions(**(TINY if hrnet else {"width": 8, "deconv_channels": 8})),
+            model="pose_hrnet_w8" if hrnet else net.model,
+        )
+    nets["w32"] = replace(nets["w32"], four_branches="pose_hrnet_w4")
+    return replace(spec, recipe=replace(spec.recipe, **SMALL, nets=nets))
 
 
 def job_of(experiment, spec, workspace=Path()):
-    context = make_context(spec, "cpu", 1, False, workspace, lambda share, text: None)
+    context = make_context(spec, "cpu", 1, "eager", workspace, lambda share, text: None)
     return sys.modules["replications.hrnet.coco"].make_job(context)
 
 
@@ -130,7 +148,7 @@ def test_trained_killed_resumed_and_scored(here, tmp_path, monkeypatch, capfd):
     plan = planned(here, OURS)
     run = small(plan)
     with killed_after(3):
-        execute(run, str(tmp_path / "killed"), "cpu", 1)
+        execute(run, str(tmp_path / "killed"), "cpu", 1, "eager")
     assert list((tmp_path / "killed").rglob("checkpoint.pt"))
     records, seen = {}, []
     step = PictureBatches.batch
@@ -139,7 +157,7 @@ def test_trained_killed_resumed_and_scored(here, tmp_path, monkeypatch, capfd):
         store = Store(tmp_path / name)
         assert store.find(run) is None
         seen.clear()
-        assert execute(run, str(store.folder), "cpu", 1) == plan.id
+        assert execute(run, str(store.folder), "cpu", 1, "eager") == plan.id
         assert len(seen) == {"killed": 3, "whole": 6}[name]
         records[name] = store.find(run)
     killed, whole = records["killed"], records["whole"]
@@ -199,7 +217,9 @@ def test_each_variant_trains_what_it_says(here):
 
 def test_the_heads_of_one_net_are_scored_apart(here, tmp_path):
     run = small(planned(here, {"net": "w32", "head": "each"}))
-    result = here.function(make_context(run, "cpu", 1, False, tmp_path, lambda share, text: None))
+    result = here.function(
+        make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
+    )
     heads = [result.metrics[f"ap_{head}"] for head in ("1x", "2x", "4x", "8x")]
     assert result.metrics["ap"] == heads[0]
     assert all(0 <= value <= 100 for value in heads)
@@ -207,14 +227,14 @@ def test_the_heads_of_one_net_are_scored_apart(here, tmp_path):
 
 def test_a_probe_costs_the_whole_training(here, tmp_path):
     run = small(planned(here, THEIRS))
-    cost = here.probe(make_context(run, "cpu", 1, False, tmp_path, lambda share, text: None))
+    cost = here.probe(make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None))
     assert 0 < cost.seconds < 600
     assert cost.checkpoint_bytes > 10_000
 
 
 def test_what_is_missing_or_other_is_named(here, folder, tmp_path, monkeypatch):
     run = small(planned(here, OURS))
-    context = make_context(run, "cpu", 1, False, tmp_path, lambda share, text: None)
+    context = make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
     monkeypatch.setattr(coco, "PUBLISHED_BOXES", "other.json@0123456789abcdef")
     with pytest.raises(UserError, match=r"in other bytes .*published"):
         here.function(context)
@@ -237,7 +257,7 @@ def test_each_row_of_simplebaseline_trains_what_it_says(monkeypatch):
         "simplebaseline", known, "paper", data=("coco-train2017", "0"), device="cpu", seeds=(0,)
     ):
         letter = spec.variant["row"]
-        context = make_context(spec, "cpu", 1, False, Path(), lambda share, text: None)
+        context = make_context(spec, "cpu", 1, "eager", Path(), lambda share, text: None)
         training = rows.make_job(context).training
         with torch.device("meta"):
             net = models.create(training.model, num_joints=17, **training.options)
@@ -246,7 +266,7 @@ def test_each_row_of_simplebaseline_trains_what_it_says(monkeypatch):
         assert training.strides == ((8,) if letter == "b" else (4,))
         assert (training.colour, training.streamed) == ("BGR", True)
         assert str(training.weights) == f"imagenet-r{ {'e': 101, 'f': 152}.get(letter, 50) }"
-        assert training.recipe["iterations"] == round(140 * 149_813 / 128)
+        assert training.recipe.iterations == round(140 * 149_813 / 128)
         assert known.cost(spec.variant, spec.recipe) > 0
         parameters[letter] = count_parameters(net)
     assert parameters == {
@@ -261,9 +281,11 @@ def test_each_row_of_simplebaseline_trains_what_it_says(monkeypatch):
 
 class TestRecipe:
     def test_epochs_are_those_that_were_released(self, here):
-        nets = here.plans["paper"].recipe["nets"]
-        assert nets["w32"]["schedule"] == {"iterations": 245_787, "drops": [198_970, 234_083]}
-        assert nets["sb-r50"]["schedule"] == {"iterations": 163_858, "drops": [105_337, 140_450]}
+        nets = here.plans["paper"].recipe.nets
+        assert nets["w32"].schedule == CocoSchedule(iterations=245_787, drops=(198_970, 234_083))
+        assert nets["sb-r50"].schedule == CocoSchedule(
+            iterations=163_858, drops=(105_337, 140_450)
+        )
 
     def test_what_a_run_rests_on_is_in_its_identity(self, here):
         found = specs(here)
@@ -289,8 +311,8 @@ class TestRecipe:
         assert costs["sb-r50", "256x192"] == pytest.approx(3e-9 * 5.426 * 140 * 149_813, rel=1e-5)
 
     def test_four_branches_have_about_the_parameters_of_w32(self, here):
-        recipe = here.plans["paper"].recipe["nets"]["w32"]
+        recipe = here.plans["paper"].recipe.nets["w32"]
         with torch.device("meta"):
-            four = models.create(recipe["four_branches"], branches="four")
-            released = models.create(recipe["model"])
+            four = models.create(recipe.four_branches, branches="four")
+            released = models.create(recipe.model)
         assert count_parameters(four) == pytest.approx(count_parameters(released), rel=0.03)

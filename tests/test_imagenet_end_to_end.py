@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,12 @@ def folder(tmp_path_factory):
 
 def context(experiment, workspace, *, net="resnet18-a", threads=1, told=None, **recipe):
     """A run of one net at 32 px for a few iterations."""
-    small = {"px": 32, "short_sides": [36, 48], "short_side": 40, "batch_size": 4}
+    small = {"px": 32, "short_sides": (36, 48), "short_side": 40, "batch_size": 4}
     small |= {"iterations": 4, "evaluate_every": 2, "curve_points": 2, "tail": 0.5, "lr": 0.01}
     workspace.mkdir(exist_ok=True)
     return made_context(
         {"net": net},
-        {**experiment.RECIPE, **small, **recipe},
+        replace(experiment.RECIPE, **{**small, **recipe}),
         data="imagenet",
         threads=threads,
         workspace=workspace,
@@ -178,9 +179,9 @@ def test_the_plan_is_the_paper_s(experiment):
     assert plan.data == ("imagenet",)
     assert [v["net"] for v in plan.variants] == list(experiment.NETS) == list(experiment.GMACS)
     recipe = plan.recipe
-    assert (recipe["batch_size"], recipe["lr"], recipe["momentum"]) == (256, 0.1, 0.9)
-    assert (recipe["weight_decay"], recipe["iterations"]) == (1e-4, 600_000)
-    assert (recipe["short_sides"], recipe["px"], recipe["short_side"]) == ([256, 480], 224, 256)
+    assert (recipe.batch_size, recipe.lr, recipe.momentum) == (256, 0.1, 0.9)
+    assert (recipe.weight_decay, recipe.iterations) == (1e-4, 600_000)
+    assert (recipe.short_sides, recipe.px, recipe.short_side) == ((256, 480), 224, 256)
     for net, (name, options) in experiment.NETS.items():
         with torch.device("meta"):
             model = models.create(name, **options)

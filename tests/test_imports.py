@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Not on a GPU machine that was given torch, or too heavy for a run.
 BLOCKED = (
     "accelerate cv2 h5py hotcoco jupyterlab matplotlib nbconvert nbformat pandas papermill pooch "
-    "pycocotools pydantic requests safetensors scipy seaborn tqdm yaml"
+    "pycocotools pydantic requests safetensors scipy seaborn tqdm"
 )
 REFUSE = """
 import sys
@@ -46,9 +46,10 @@ import torch
 from replab import models
 from replab.training import batches
 from replab.training.loop import train
+from replab.training.recipe import ImageRecipe
 data = batches.DeviceImages(torch.randn(20, 3, 8, 8), torch.arange(20) % 10)
-recipe = {"iterations": 2, "batch_size": 4, "lr": 0.1, "schedule": "steps", "drops": [1],
-          "momentum": 0.9, "weight_decay": 1e-4, "augment": True}
+recipe = ImageRecipe(iterations=2, batch_size=4, lr=0.1, schedule="steps", drops=(1,),
+                     momentum=0.9, weight_decay=1e-4, augment=True)
 source = batches.shuffled(data, recipe, seed=0)
 trained = train(models.create("cifar_resnet8"), source, recipe, seed=0, device="cpu")
 print(len(trained.history.loss))

@@ -20,16 +20,17 @@ from replab.runs.experiment import load_replication
 from replab.runs.identity import plan_runs
 from replab.runs.pose_runs import PoseTrainings
 from replab.runs.store import Store
+from replab.training.pose_recipes import HRNet, PoseResNet
 from shared_files import need, shared_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
-    "hrnet": {"model": "pose_hrnet_w8", "stem": 8, "bottlenecks": 1, "modules": [1, 1, 1]},
-    "resnet": {"model": "pose_resnet10", "width": 8, "deconv_channels": 8},
+    "hrnet": HRNet(model="pose_hrnet_w8", stem=8, bottlenecks=1, modules=(1, 1, 1)),
+    "resnet": PoseResNet(model="pose_resnet10", width=8, deconv_channels=8),
 }
 BUDGET = {
     "iterations": 6,
-    "drops": [4],
+    "drops": (4,),
     "batch_size": 4,
     "evaluate_every": 3,
     "glance_people": 4,
@@ -58,11 +59,11 @@ def specs(paper, name):
 def small(spec):
     """The same run with nets and a schedule that take seconds; what a row changes stays."""
     nets = {}
-    for name, net in spec.recipe["nets"].items():
-        kind = "hrnet" if "hrnet" in net["model"] else "resnet"
-        kept = {k: net[k] for k in ("deconv_layers", "deconv_kernel", "sigma") if k in net}
-        nets[name] = {**TINY[kind], **kept}
-    changed = {**spec.recipe, **BUDGET, "input": [64, 64], "nets": nets}
+    for name, net in spec.recipe.nets.items():
+        own = net.as_json()
+        kept = {k: own[k] for k in ("deconv_layers", "deconv_kernel", "sigma") if k in own}
+        nets[name] = replace(TINY["hrnet" if "hrnet" in net.model else "resnet"], **kept)
+    changed = replace(spec.recipe, **BUDGET, input=(64, 64), nets=nets)
     return replace(spec, recipe=changed)
 
 
@@ -108,7 +109,7 @@ def test_trained_killed_resumed_and_scored(people, tmp_path, monkeypatch):
 def test_each_variant_runs_and_is_probed(paper, name, people, tmp_path):
     known = experiment(paper, name)
     for spec in specs(paper, name):
-        context = make_context(small(spec), "cpu", 1, False, tmp_path, lambda share, text: None)
+        context = make_context(small(spec), "cpu", 1, "eager", tmp_path, lambda share, text: None)
         job = make_job(known, context)
         training = job.training
         net = training.create(LSP, 0, "cpu")
@@ -132,7 +133,7 @@ def test_the_nets_are_the_papers(monkeypatch):
         ("simplebaseline", {"row": "f"}, 68_635_473, fewer[1]),
     ):
         (spec,) = (s for s in specs(paper, "lspet") if dict(s.variant) == variant)
-        context = make_context(spec, "cpu", 1, False, Path(), lambda share, text: None)
+        context = make_context(spec, "cpu", 1, "eager", Path(), lambda share, text: None)
         training = make_job(experiment(paper, "lspet"), context).training
         net = dict(training.options)
         with torch.device("meta"):
@@ -144,7 +145,7 @@ def test_without_the_photographs_their_place_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("REPLAB_ROOT", str(ROOT))
     monkeypatch.setenv("REPLAB_DATA", str(tmp_path))
     run = small(specs("hrnet", "lspet")[0])
-    context = make_context(run, "cpu", 1, False, tmp_path, lambda share, text: None)
+    context = make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
     with pytest.raises(MissingData, match=r"python -m replab fetch lspet"):
         experiment("hrnet", "lspet").function(context)
 
@@ -156,7 +157,7 @@ def test_real_photographs(tmp_path, monkeypatch):
     whole = {f"lspet-{split}": lspet.load(split, source=source) for split in ("train", "test")}
     monkeypatch.setattr(datasets, "open_poses", lambda name: whole[name].first(24))
     run = small(specs("hrnet", "lspet")[0])
-    context = make_context(run, "cpu", 1, False, tmp_path, lambda share, text: None)
+    context = make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
     found = experiment("hrnet", "lspet").function(context)
     assert 0 <= found.metrics["pck"] <= 100
     assert found.series["train_loss"]["y"][-1] < found.series["train_loss"]["y"][0]

@@ -16,13 +16,14 @@ from replab.models.own_weights import COMMITTED_BYTES, load_network, write
 from replab.runs.experiment import PROFILES, load_replication, papers
 from replab.runs.identity import plan_runs
 from replab.runs.store import Store
+from replab.training.pose_recipes import PoseResNet
 from run_contexts import made_context
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "train_images": 64,
     "iterations": 4,
-    "drops": [2, 3],
+    "drops": (2, 3),
     "batch_size": 16,
     "evaluate_every": 4,
     "glance_images": 8,
@@ -59,7 +60,7 @@ def first_run(paper, name, recipe, *, profile="standin", precision="fp32", **var
     data = (plan.data[0], datasets.fingerprint(plan.data[0]))
     specs = plan_runs(paper, experiment, profile, data=data, device="cpu", seeds=(0,))
     spec = next(s for s in specs if variant.items() <= s.variant.items())
-    return replace(spec, precision=precision, recipe={**spec.recipe, **recipe})
+    return replace(spec, precision=precision, recipe=replace(spec.recipe, **recipe))
 
 
 def executed(spec, **options):
@@ -98,7 +99,7 @@ def test_cifar(sets, tmp_path, capsys, precision):
 
 
 def test_a_pose_net_whose_plan_keeps_nothing(sets, tmp_path, capsys):
-    net = {"model": "pose_resnet10", "width": 8, "deconv_channels": 8}
+    net = PoseResNet(model="pose_resnet10", width=8, deconv_channels=8)
     recipe = {
         "iterations": 30,
         "batch_size": 8,
@@ -106,7 +107,7 @@ def test_a_pose_net_whose_plan_keeps_nothing(sets, tmp_path, capsys):
         "warm_up_iterations": 2,
         "evaluate_every": 30,
         "glance_people": 3,
-        "input": [64, 64],
+        "input": (64, 64),
         "codec": "udp",
         "sigma": 2.0,
         "nets": {"simplebaseline": net},
@@ -127,7 +128,7 @@ def test_a_net_of_several_heads_is_read_where_it_was_scored(sets, tmp_path, caps
 
     plan = load_replication("own_nets").experiments["pose"].plans["standin"]
     tiny = {"iterations": 20, "batch_size": 8, "warm_up_iterations": 2, "lr": 0.01}
-    recipe = {**plan.recipe, **tiny, "input": [64, 64], "evaluate_every": 20, "shown_people": 0}
+    recipe = replace(plan.recipe, **tiny, input=(64, 64), evaluate_every=20, shown_people=0)
     form = {"head": "each", "stem": 8, "bottlenecks": 1, "modules": [1, 1, 1], "blocks": 1}
     context = made_context({}, recipe, data="lspet-train", workspace=tmp_path)
     own = pose_runs.recipe_codec(recipe)
@@ -156,7 +157,7 @@ def test_the_nets_that_are_shipped(sets):
         assert 0 < record.weights["bytes"] < COMMITTED_BYTES
         net, about = load_network(Store().weights(spec.id))
         assert count_parameters(net) == record.metrics["params"] < 1e6
-        assert about.size == tuple(plan.recipe["input"])
+        assert about.size == plan.recipe.input
         assert (about.skeleton, about.codec, about.sigma) == ("lsp", "udp", 1.0)
         assert about.data["name"] == "lspet-train"
         assert "Johnson and Everingham" in about.licence
@@ -190,4 +191,7 @@ def test_quick_runs_keep_nothing():
     }
     assert not any(keeps for (_, _, profile), keeps in plans.items() if profile == "quick")
     kept = {place for place, keeps in plans.items() if keeps}
-    assert kept == {("resnet", "shortened", "standin"), ("resnet", "cifar", "paper")}
+    assert kept == {
+        *(("resnet", "shortened", "standin"), ("resnet", "eighth", "standin")),
+        ("resnet", "cifar", "paper"),
+    }

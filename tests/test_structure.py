@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 # Ground up; modules of one floor may use each other.
 FLOORS = [
-    {"errors", "files", "paths", "cores", "hardware", "__init__"},
+    {"errors", "files", "paths", "cores", "hardware", "recipe", "yaml_lines", "__init__"},
     {"models", "keypoints", "metrics", "datasets"},
     {"topdown"},
     {"training"},

@@ -209,13 +209,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give 1 or more")
+    return number
+
+
 def _add_queue(command: argparse.ArgumentParser, as_json: argparse.ArgumentParser) -> None:
     """`queue` and its parts."""
     from replab.commands import queue as do
 
     def add_workers(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--workers", type=int, default=2, help="runs at a time, one thread each (2)"
+            "--workers", type=_positive, default=2, help="runs at a time, one thread each (2)"
         )
 
     command.add_argument("--commit", help="whose code begins new runs (HEAD)")

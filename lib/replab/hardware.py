@@ -7,6 +7,7 @@ from pathlib import Path
 
 from replab.cores import available_cores
 
+DEVICE_CLASSES = ("cpu", "cuda", "mps")
 _CPUINFO = Path("/proc/cpuinfo")
 
 

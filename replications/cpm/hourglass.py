@@ -4,17 +4,13 @@ CPM's numbers on MPII come from its evaluation server. A later network's predict
 whose truth is public, scored as published, say what such numbers look like joint by joint.
 """
 
-from replications.cpm.predictions import curves
+from replications.cpm.predictions import CurveRecipe, curves
 
 from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
 
 VARIANTS: tuple[Variant, ...] = ({"model": "hg-s8-b1"},)
-RECIPE = {
-    # Of the curves: as many thresholds from 0 on, so far apart, in head sizes.
-    "thresholds": 51,
-    "step": 0.01,
-    "resamples": 2000,
-}
+# Head sizes.
+RECIPE = CurveRecipe(thresholds=51, step=0.01, resamples=2000)
 # PCKh@0.5; what HRNet's code prints as `Mean@0.1` is the one at 0.11.
 NAMED = {"": 0.5, "_0.1": 0.1, "_0.11": 0.11}
 

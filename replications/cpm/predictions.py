@@ -6,8 +6,10 @@ another left, and FLIC in units of the predicted torso, as the released script h
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from replab.recipe import Recipe
 from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
 
 if TYPE_CHECKING:
@@ -33,12 +35,25 @@ VARIANTS: tuple[Variant, ...] = (
     *({"model": model, "centric": who} for who in LSP_TRUTH for model in LSP_MODELS),
     *({"model": "flic-4s", "torso": whose} for whose in ("true", "predicted")),
 )
-RECIPE = {
-    # Of the curves: as many thresholds from 0 on, so far apart, in lengths of the torso.
-    "thresholds": 41,
-    "step": 0.005,
-    "resamples": 2000,
-}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRecipe(Recipe):
+    """How curves of PCK over thresholds are taken.
+
+    Attributes:
+        thresholds: how many, from 0 on.
+        step: between them, in reference lengths.
+        resamples: sets of people drawn for an interval.
+    """
+
+    thresholds: int
+    step: float
+    resamples: int
+
+
+# Lengths of the torso.
+RECIPE = CurveRecipe(thresholds=41, step=0.005, resamples=2000)
 # The thresholds that text and facts name, with the suffix of their metrics.
 NAMED = {"": 0.2, "_0.1": 0.1, "_0.05": 0.05}
 
@@ -71,7 +86,7 @@ def flic_truth() -> "Joints":
 def curves(
     measured: "Distances",
     rows: Mapping[str, tuple[int, ...]],
-    recipe: Mapping[str, Any],
+    recipe: CurveRecipe,
     named: Mapping[str, float],
 ) -> "tuple[dict[str, float], dict[str, dict[str, list[float]]]]":
     """Metrics and series of some rows of joints, each with the ends of its 95 % interval, percent.
@@ -79,18 +94,17 @@ def curves(
     Args:
         measured: distances of N people.
         rows: name → joints, of whose percents the plain mean is taken.
-        recipe: `thresholds`, `step` and `resamples`.
         named: suffix of a metric → its threshold, one of the series'.
     """
     from replab.metrics import pck
 
     # Rounded, since products miss the thresholds by a bit, and a joint that lies on one counts.
-    limits = [round(recipe["step"] * i, 6) for i in range(recipe["thresholds"])]
+    limits = [round(recipe.step * i, 6) for i in range(recipe.thresholds)]
     found = measured.pck(limits)
     metrics, series = {"people": float(found.people)}, {}
     for row, joints in rows.items():
         spread = pck.bootstrap(
-            measured, limits, joints=joints, weighted=False, resamples=recipe["resamples"]
+            measured, limits, joints=joints, weighted=False, resamples=recipe.resamples
         )
         values = {"": found.mean(joints), "_low": spread[:, 0], "_high": spread[:, 1]}
         for end, numbers in values.items():

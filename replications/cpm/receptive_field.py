@@ -4,6 +4,10 @@ The text counts poolings of 2×2 px, by which stage 1 sees 160×160 px and stage
 released network pools 3×3 and sees 7 px more. CPU, seconds; no data.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from replab.recipe import Recipe
 from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
 
 STAGES = (1, 2, 3, 4, 5, 6)
@@ -12,23 +16,47 @@ PAPER_POOL = 2
 VARIANTS: tuple[Variant, ...] = tuple(
     {"pool": pool, "stage": stage} for pool in POOLS for stage in STAGES
 )
-RECIPE = {
-    # Of the paper's network, in px of the image, by stage; and of stage 2 in belief maps.
-    "stated": {"1": 160, "2": 400},
-    "stated_on_maps": {"2": 31},
-    # Kernels and strides decide a field, not widths: so narrow a net is differentiated in no time.
-    "narrow": {
-        "tower": [1, 1, 1],
-        "image_width": 1,
-        "head_width": 1,
-        "stage_width": 1,
-        "num_joints": 1,
-    },
-    # Px around the field in the differentiated image: two units side by side have to fit.
-    "margin": 24,
-    # A stage more doubles the time that a gradient takes, and adds nothing but another 240 px.
-    "differentiated": 2,
-}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NarrowNet(Recipe):
+    """Options of `models.create("cpm")`: so narrow a net is differentiated in no time."""
+
+    tower: tuple[int, ...] = (1, 1, 1)
+    image_width: int = 1
+    head_width: int = 1
+    stage_width: int = 1
+    num_joints: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldRecipe(Recipe):
+    """How receptive fields are measured.
+
+    Attributes:
+        stated: of the paper's network by stage, px of the image.
+        stated_on_maps: px of the belief maps before.
+        narrow: the network; kernels and strides decide a field, not widths.
+        margin: px around the field in the differentiated image, so that two units side by side
+            fit.
+        differentiated: stages that a gradient is taken of; one more doubles the time, and adds
+            nothing but another 240 px.
+    """
+
+    stated: Mapping[str, int]
+    stated_on_maps: Mapping[str, int]
+    narrow: NarrowNet
+    margin: int
+    differentiated: int
+
+
+RECIPE = FieldRecipe(
+    stated={"1": 160, "2": 400},
+    stated_on_maps={"2": 31},
+    narrow=NarrowNet(),
+    margin=24,
+    differentiated=2,
+)
 
 
 def measure(context: RunContext) -> RunResult:
@@ -40,21 +68,23 @@ def measure(context: RunContext) -> RunResult:
     from replab import models
     from replab.models.receptive_fields import by_arithmetic, by_gradient, of_chain, windows
 
-    stage, recipe = int(context.variant["stage"]), context.recipe
-    net = models.create("cpm", stages=stage, pool=int(context.variant["pool"]), **recipe["narrow"])
+    recipe: FieldRecipe = context.recipe
+    stage, narrow = int(context.variant["stage"]), recipe.narrow.as_json()
+    net = models.create("cpm", stages=stage, pool=int(context.variant["pool"]), **narrow)
     last = net.last_layers
     field = by_arithmetic(net, last[-1])
     metrics = {"arithmetic": float(field.size)}
-    if stage <= recipe["differentiated"]:
-        side = net.stride * ((field.size + recipe["margin"]) // net.stride)
+    if stage <= recipe.differentiated:
+        side = net.stride * ((field.size + recipe.margin) // net.stride)
         metrics["gradient"] = float(by_gradient(net, last[-1], (4, side, side)).size)
     if stage > 1:
         before = len(windows(net, last[-2]))
         metrics["on_maps"] = float(of_chain(windows(net, last[-1])[before:]).size)
     if context.variant["pool"] == PAPER_POOL:
-        for name in ("stated", "stated_on_maps"):
-            if str(stage) in recipe[name]:
-                metrics[name] = float(recipe[name][str(stage)])
+        stated = {"stated": recipe.stated, "stated_on_maps": recipe.stated_on_maps}
+        for name, by_stage in stated.items():
+            if str(stage) in by_stage:
+                metrics[name] = float(by_stage[str(stage)])
     return RunResult(metrics, model="cpm")
 
 

@@ -1,11 +1,24 @@
 """Samples: how many people the data sets of §4.2 hold, counted in their annotations."""
 
+from dataclasses import dataclass, field
+
 from replications.cpm import predictions
 
+from replab.recipe import KEY, Recipe
 from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
 
+
 # What §4.2 states, by data set and part.
-RECIPE = {"lsp-train": 11_000, "lsp-test": 1_000, "flic-test": 1_016}
+@dataclass(frozen=True, kw_only=True)
+class SampleRecipe(Recipe):
+    """People that the paper states, by data set and part."""
+
+    lsp_train: int = field(metadata={KEY: "lsp-train"})
+    lsp_test: int = field(metadata={KEY: "lsp-test"})
+    flic_test: int = field(metadata={KEY: "flic-test"})
+
+
+RECIPE = SampleRecipe(lsp_train=11_000, lsp_test=1_000, flic_test=1_016)
 LSP_TRAIN: Variant = {"set": "lsp-train"}
 TESTS: tuple[Variant, ...] = ({"set": "lsp-test"}, {"set": "flic-test"})
 
@@ -29,7 +42,7 @@ def count(context: RunContext) -> RunResult:
             people = min(map(len, tested))
         else:
             people = len(truth) - LSP_TEST + _extended()
-    return RunResult({"people": float(people), "stated": float(context.recipe[part])})
+    return RunResult({"people": float(people), "stated": float(context.recipe.as_json()[part])})
 
 
 def _extended() -> int:

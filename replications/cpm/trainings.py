@@ -1,12 +1,12 @@
 """What the trainings have in common: variants of a pose machine to a training, and its scoring."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from replab.runs import pose_runs
 from replab.runs.experiment import RunContext, Variant
+from replab.training.pose_recipes import PeopleRecipe, PoseNet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,16 +25,66 @@ BEFORE_ALL = 0.5
 FAR_JOINTS = ("elbow", "wrist")
 
 
-# What of a recipe a net may have for its own.
-PER_NET = ("input", "sigma")
+@dataclass(frozen=True, kw_only=True)
+class CpmNet(PoseNet):
+    """A pose machine; options as of `models.cpm`."""
+
+    stages: int | None = None
+    stride: int
+    tower: tuple[int, ...] | None = None
+    tower_kernel: int | None = None
+    image_kernel: int | None = None
+    image_width: int | None = None
+    head_kernel: int | None = None
+    head_width: int | None = None
+    stage_kernel: int | None = None
+    stage_width: int | None = None
+    pool: int | None = None
+    shared: str | None = None
+    centre_map: bool
+    background: bool
+    dropout: float | None = None
+    init: str | None = None
+    last_std: float | None = None
 
 
-def net_of(variant: Variant, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a variant's network, `model` and what is its own of the recipe among them."""
-    net = dict(recipe["nets"][variant["net"]])
-    if "stages" in variant:
-        net["stages"] = variant["stages"]
-    return net
+@dataclass(frozen=True, kw_only=True)
+class CpmRecipe(PeopleRecipe):
+    """A training of pose machines, and what is measured on the way and at the end.
+
+    Attributes:
+        loss: `mean` or `sum` over a map's px, as of `StageRegression`.
+        colour: order of the channels as the networks see them.
+        mean, std: of each channel of 0–1 values, in that order.
+        moments: iterations after which gradients are looked at.
+        gradient_batches: batches of a look.
+        context_people: the first test people, scored with and without the other joints' beliefs.
+        belief_joint: whose belief maps the record keeps.
+        belief_people: of how many people.
+    """
+
+    loss: Literal["mean", "sum"]
+    colour: Literal["RGB", "BGR"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    moments: tuple[int, ...]
+    gradient_batches: int
+    context_people: int
+    belief_joint: str
+    belief_people: int
+
+
+def recipe(base: PeopleRecipe, **changes: object) -> CpmRecipe:
+    """A shared recipe with this paper's fields."""
+    shared = {field.name: getattr(base, field.name) for field in fields(base)}
+    return CpmRecipe(**{**shared, **changes})
+
+
+def net_of(variant: Variant, recipe: CpmRecipe) -> CpmNet:
+    """A variant's network."""
+    net = recipe.nets[str(variant["net"])]
+    assert isinstance(net, CpmNet)
+    return replace(net, stages=int(variant["stages"])) if "stages" in variant else net
 
 
 def phases(scheme: str, stages: int) -> "tuple[Phase, ...]":
@@ -59,34 +109,37 @@ def make_job(context: RunContext) -> pose_runs.PoseJob:
     from replab.training.objectives import StageRegression
 
     variant, net = context.variant, net_of(context.variant, context.recipe)
-    recipe = {**context.recipe, **{key: net.pop(key) for key in PER_NET if key in net}}
-    model, stages, stride = net.pop("model"), int(net["stages"]), int(net["stride"])
+    recipe: CpmRecipe = context.recipe.with_net(net)
+    assert net.stages is not None
+    stages, stride = net.stages, net.stride
     scheme = str(variant["supervision"])
     objective = StageRegression(
         supervision="last" if scheme == LAST else "all",
-        loss=recipe["loss"],
-        background=bool(net["background"]),
+        loss=recipe.loss,
+        background=net.background,
     )
     own = pose_runs.recipe_codec(recipe)
     readings = {"": Reading(own, head=stages - 1)}
     readings |= {f"_stage{i + 1}": Reading(own, head=i) for i in range(stages)}
-    job = pose_runs.job(recipe, model, net, strides=(stride,) * stages, readings=readings)
+    job = pose_runs.job(
+        recipe, net.model, net.options(), strides=(stride,) * stages, readings=readings
+    )
     training = replace(
         job.training,
         objective=objective,
         phases=phases(scheme, stages),
-        centre_map=bool(net["centre_map"]),
+        centre_map=net.centre_map,
         everyone=True,
-        colour=recipe["colour"],
-        mean=tuple(recipe["mean"]),
-        std=tuple(recipe["std"]),
+        colour=recipe.colour,
+        mean=recipe.mean,
+        std=recipe.std,
     )
     watched = not training.phases
     watch = gradients.watch(
         context.workspace,
-        recipe["moments"],
+        recipe.moments,
         objective,
-        batches_each=int(recipe["gradient_batches"]),
+        batches_each=recipe.gradient_batches,
         precision=context.precision,
     )
     job = replace(job, training=training, watch=watch if watched else None)
@@ -111,21 +164,22 @@ def further(
     from replab.topdown.scores import score
     from replab.training import gradients
 
-    recipe, training = context.recipe, job.training
+    recipe: CpmRecipe = context.recipe
+    training = job.training
     metrics: dict[str, float] = {}
     series: dict[str, Any] = {}
     if job.watch is not None:
-        metrics, series = gradients.report(gradients.collect(context.workspace, recipe["moments"]))
+        metrics, series = gradients.report(gradients.collect(context.workspace, recipe.moments))
     options: Any = {"precision": context.precision, "device": context.device}
     stages = int(training.options["stages"])
-    if stages > 1 and recipe["context_people"]:
+    if stages > 1 and recipe.context_people:
         in_turn = training.ready(beliefs.InTurn(net), test.skeleton, **options)
-        few = test.first(int(recipe["context_people"]))
+        few = test.first(recipe.context_people)
         metrics |= score(in_turn, few, beliefs.in_turn(training.codec, stages)).metrics
     if test.truth is None:
         metrics["pck_far"] = _far(test.select(scores.people), scores)
-    joint = test.skeleton.joints.index(recipe["belief_joint"])
-    shown = beliefs.first_with(test, joint, int(recipe["belief_people"]))
+    joint = test.skeleton.joints.index(recipe.belief_joint)
+    shown = beliefs.first_with(test, joint, recipe.belief_people)
     ready = training.ready(net, test.skeleton, **options)
     series |= beliefs.belief_series(ready, test, shown, joint, training.codec)
     return metrics, series

@@ -4,12 +4,13 @@ No code was released for the exchanges of Table 6, the four branches of section 
 of Fig. 5; what stands here in their place, and all else that differs, says `deviations.yaml`.
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from replab.runs import coco_trainings, pose_runs
 from replab.runs.experiment import Experiment, Plan, RunContext, Variant
-from replab.training import recipes
+from replab.training import pose_recipes
+from replab.training.pose_recipes import CocoRecipe, coco_hrnet, coco_pose_resnet
 
 # The branches by their names in Fig. 5, and px of the input in one of their map.
 HEADS = {"1x": 4, "2x": 8, "4x": 16, "8x": 32}
@@ -24,14 +25,18 @@ def make_job(context: RunContext) -> pose_runs.PoseJob:
         MissingData: it begins with ImageNet weights that are not on this machine.
         UserError: these weights are damaged.
     """
-    variant, recipe = context.variant, context.recipe
-    net = dict(recipe["nets"][variant["net"]])
-    options = {key: variant[key] for key in ("exchange", "head", "branches") if key in variant}
+    recipe: CocoRecipe = context.recipe
+    variant = context.variant
+    net = recipe.nets[str(variant["net"])]
+    options: Any = {
+        key: variant[key] for key in ("exchange", "head", "branches") if key in variant
+    }
     if options.get("branches") == "four":
-        net["model"] = net["four_branches"]
+        assert net.four_branches is not None
+        net = replace(net, model=net.four_branches)
     return coco_trainings.job(
         recipe,
-        {**net, "options": {**net["options"], **options}},
+        replace(net, options=replace(net.options, **options)),
         size=str(variant["input"]),
         start=start_of(variant),
         heads=HEADS if options.get("head") == "each" else {},
@@ -48,10 +53,10 @@ def start_of(variant: Variant) -> str:
 TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
-def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+def training_cost(variant: Variant, recipe: CocoRecipe) -> float:
     """Work in 10¹⁸ multiply-adds, about."""
     net = str(variant["net"])
-    schedule = recipe["nets"][net]["schedule"]
+    schedule = recipe.nets[net].schedule
     return coco_trainings.work(GMACS[net], str(variant["input"]), recipe, schedule)
 
 
@@ -65,19 +70,15 @@ def fingerprint(variant: Variant) -> str:
     return coco_trainings.fingerprint(start_of(variant))
 
 
-RECIPE: dict[str, Any] = {
-    **recipes.COCO,
-    "nets": {
-        "w32": {
-            **recipes.COCO_HRNET,
-            "model": "pose_hrnet_w32",
-            "four_branches": "pose_hrnet_w22",
-        },
-        "w48": {**recipes.COCO_HRNET, "model": "pose_hrnet_w48"},
+RECIPE = replace(
+    pose_recipes.COCO,
+    nets={
+        "w32": coco_hrnet("pose_hrnet_w32", four_branches="pose_hrnet_w22"),
+        "w48": coco_hrnet("pose_hrnet_w48"),
         # By its own recipe, that of the numbers that Fig. 6 compares with: shorter, in BGR.
-        "sb-r50": {**recipes.COCO_POSE_RESNET, "model": "pose_resnet50"},
+        "sb-r50": coco_pose_resnet("pose_resnet50"),
     },
-}
+)
 
 
 def hrnet(width: int = 32, **changes: str) -> Variant:

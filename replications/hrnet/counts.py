@@ -1,6 +1,6 @@
 """Counts: parameters and multiply-adds of every network that the tables name. CPU, seconds."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from replab.runs import counted_poses
 from replab.runs.experiment import RunContext, RunResult, Variant
@@ -21,10 +21,16 @@ COUNTED: tuple[Variant, ...] = (
     {"model": SB152, **MPII},
 )
 
-RECIPE = {
-    # Printed in Table 1; an hourglass is not ours to count.
-    "hourglass8_gflops": 14.3,
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(counted_poses.CountRecipe):
+    """What counting is told.
+
+    Attributes:
+        hourglass8_gflops: as printed in Table 1; an hourglass is not ours to count.
+    """
+
+    hourglass8_gflops: float = 14.3
 
 
 def count(context: RunContext) -> RunResult:
@@ -40,11 +46,11 @@ def count(context: RunContext) -> RunResult:
         _, beside = counted_poses.measure(SB152, size, **counted_poses.options_of(context))
         metrics["gflops_percent_of_sb152"] = 100 * metrics["gflops"] / beside.gflops_paper
     if name.startswith("pose_hrnet") and size == "256x192":
-        metrics["half_of_hourglass8"] = context.recipe["hourglass8_gflops"] / 2
+        metrics["half_of_hourglass8"] = context.recipe.hourglass8_gflops / 2
     return replace(result, metrics=metrics)
 
 
-COUNTS = counted_poses.counts(COUNTED, recipe=RECIPE, function=count)
+COUNTS = counted_poses.counts(COUNTED, recipe=Recipe(), function=count)
 
 
 # Rows of Table 1, and the networks that they are.

@@ -4,14 +4,13 @@ The paper's nets from scratch by the paper's recipe, one for both networks, and 
 with small nets that a laptop trains. Scored by PCK at 0.2 of the torso, as the set is.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from replications.hrnet import scaled
 
 from replab.runs.experiment import Experiment, Plan, Variant
-from replab.training import recipes
+from replab.training import pose_recipes
+from replab.training.pose_recipes import PoseNet
 
 SEEDS = (0, 1, 2)
 VARIANTS = (
@@ -23,9 +22,9 @@ SPLIT = "pictures 1–9000 to train, 9001–10000 to score"
 GMACS = {"hrnet": 7.6, "simplebaseline": 5.4}
 
 
-def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+def training_cost(variant: Variant, recipe: scaled.Recipe) -> float:
     """Work in 10⁹ multiply-adds, mirror images and the way back left out."""
-    return GMACS[str(variant["net"])] * recipe["iterations"] * recipe["batch_size"]
+    return GMACS[str(variant["net"])] * recipe.iterations * recipe.batch_size
 
 
 FULL = Experiment(
@@ -39,13 +38,13 @@ FULL = Experiment(
         "standin": Plan(
             VARIANTS,
             seeds=SEEDS,
-            recipe={
-                **recipes.LSPET,
-                "nets": {
-                    "hrnet": {"model": "pose_hrnet_w32"},
-                    "simplebaseline": {"model": "pose_resnet50"},
+            recipe=scaled.recipe(
+                pose_recipes.LSPET,
+                nets={
+                    "hrnet": PoseNet(model="pose_hrnet_w32"),
+                    "simplebaseline": PoseNet(model="pose_resnet50"),
                 },
-            },
+            ),
             data=("lspet-train",),
             split=SPLIT,
             precision="native",
@@ -65,7 +64,8 @@ REDUCED = replace(
     cost=scaled.training_cost,
     plans={
         "standin": replace(
-            FULL.plans["standin"], recipe={**recipes.LSPET_REDUCED, "nets": scaled.NETS}
+            FULL.plans["standin"],
+            recipe=scaled.recipe(pose_recipes.LSPET_REDUCED, nets=scaled.NETS),
         )
     },
     needs={

@@ -1,13 +1,14 @@
 """Trainings on CIFAR-10: degradation in minutes on a laptop, and the recipe of §4.2."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replab.recipe import NULL
 from replab.runs import registration
 from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.training.recipe import ImageRecipe
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ class Prepared:
     model: "nn.Module"
     batches: "DeviceBatches"
     test: "DeviceImages"
-    recipe: Mapping[str, Any]
+    recipe: "CifarRecipe"
     precision: str
     mean: "torch.Tensor"
     classes: tuple[str, ...]
@@ -86,9 +87,10 @@ def prepare(context: RunContext) -> Prepared:
     from replab.models.ghost import use_ghost_batches
     from replab.training import batches
 
-    recipe, size = context.recipe, int(context.recipe["px"])
+    recipe: CifarRecipe = context.recipe
+    size = recipe.px
     images = datasets.open_set(context.data)
-    used = slice(0, recipe["train_images"])
+    used = slice(0, recipe.train_images)
     mean = batches.per_pixel_mean(images.train_images[used], size)
     place: dict[str, Any] = {"size": size, "mean": mean, "device": context.device}
     training = batches.to_device(images.train_images[used], images.train_labels[used], **place)
@@ -98,13 +100,13 @@ def prepare(context: RunContext) -> Prepared:
     model = models.create(name).to(context.device, memory_format=torch.channels_last)
     if "ghost_batch" in context.variant:
         use_ghost_batches(model, int(context.variant["ghost_batch"]))
-    warm = context.variant["depth"] in recipe.get("warm_up_depths", ())
+    warm = context.variant["depth"] in (recipe.warm_up_depths or ())
     return Prepared(
         name,
         model,
         batches.shuffled(training, recipe, context.seed),
         test,
-        {**recipe, "warm_up_rate": recipe["warm_up_rate"] if warm else None},
+        replace(recipe, warm_up_rate=recipe.warm_up_rate if warm else None),
         str(context.variant.get("precision", context.precision)),
         mean,
         images.classes,
@@ -119,8 +121,8 @@ def train(context: RunContext) -> RunResult:
     """
     from replab.training import loop
 
-    ready, recipe = prepare(context), context.recipe
-    glance = recipe.get("glance_images")
+    recipe: CifarRecipe = context.recipe
+    ready = prepare(context)
     trained = loop.train(
         ready.model,
         ready.batches,
@@ -130,15 +132,17 @@ def train(context: RunContext) -> RunResult:
         precision=ready.precision,
         checkpoint=context.workspace / "checkpoint.pt",
         progress=context.progress,
-        evaluate=(lambda net: ready.test_error(glance)) if "evaluate_every" in recipe else None,
+        evaluate=(
+            (lambda net: ready.test_error(recipe.glance_images)) if recipe.evaluate_every else None
+        ),
         engine=context.engine,
     )
-    metrics, series = trained.history.report(tail=recipe["tail"], points=recipe["curve_points"])
+    metrics, series = trained.history.report(tail=recipe.tail, points=recipe.curve_points)
     metrics["test_error"] = ready.test_error(None)
-    if "response_images" in recipe:
+    if recipe.response_images is not None:
         from replab.metrics.responses import response_std
 
-        seen = ready.test.images[: recipe["response_images"]]
+        seen = ready.test.images[: recipe.response_images]
         responses = response_std(ready.model, seen, batch_size=500, precision=ready.precision)
         metrics["response_std"] = sum(responses) / len(responses)
         layers = [float(i) for i in range(1, len(responses) + 1)]
@@ -159,7 +163,8 @@ def probe(context: RunContext) -> Cost:
     from replab.training import probing
 
     began = time.perf_counter()
-    ready, recipe = prepare(context), context.recipe
+    recipe: CifarRecipe = context.recipe
+    ready = prepare(context)
     loaded = time.perf_counter() - began
     pace = probing.probe(
         ready.model,
@@ -174,82 +179,108 @@ def probe(context: RunContext) -> Cost:
     scored = ready.test_error(PROBE_IMAGES)
     assert 0 <= scored <= 100
     per_image = (time.perf_counter() - began) / PROBE_IMAGES
-    looks = recipe["iterations"] // recipe["evaluate_every"] if "evaluate_every" in recipe else 0
-    images = looks * recipe.get("glance_images", 0) + len(ready.test.labels)
-    images += recipe.get("response_images", 0)
-    seconds = loaded + pace.seconds(recipe["iterations"]) + images * per_image
+    looks = recipe.iterations // recipe.evaluate_every if recipe.evaluate_every else 0
+    images = looks * (recipe.glance_images or 0) + len(ready.test.labels)
+    images += recipe.response_images or 0
+    seconds = loaded + pace.seconds(recipe.iterations) + images * per_image
     return Cost(seconds, pace.checkpoint_bytes)
 
 
-def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+def training_cost(variant: Variant, recipe: "CifarRecipe") -> float:
     """Work in units of network layers times images."""
-    return (
-        float(variant["depth"]) * recipe["iterations"] * recipe["batch_size"] * recipe["px"] ** 2
-    )
+    return float(variant["depth"]) * recipe.iterations * recipe.batch_size * recipe.px**2
 
 
-QUICK_RECIPE: dict[str, Any] = {
+@dataclass(frozen=True, kw_only=True)
+class CifarRecipe(ImageRecipe):
+    """A training on CIFAR-10, and what its record keeps.
+
+    Attributes:
+        px: side to which the images are averaged down.
+        train_images: the first of the training images.
+        shortened: how many times fewer iterations than the paper's.
+        warm_up_depths: of the nets that start at `warm_up_rate`.
+        tail: share of the iterations (0–1), the last ones, that training loss and error are means
+            of.
+        curve_points: about as many as the training curves have.
+        glance_images: the first test images, scored every `evaluate_every` iterations; they decide
+            nothing.
+        response_images: the first test images, on which layer responses are measured at the end.
+    """
+
+    px: int
+    train_images: int
+    shortened: int | None = None
+    warm_up_rate: float | None = field(default=None, metadata={NULL: True})
+    warm_up_depths: tuple[int, ...] | None = None
+    tail: float
+    curve_points: int
+    glance_images: int | None = None
+    response_images: int | None = None
+
+
+QUICK_RECIPE = CifarRecipe(
     # Deviations from §4.2, each for the sake of minutes on a laptop: images averaged down to
     # 16×16 px, the first 20,000 training images, no augmentation, batches of 32, a cosine from
     # 0.02. At 0.05 and above, so short a run of ResNet-56 mostly shows its own start-up (tried on
     # seeds that are not used here).
-    "px": 16,
-    "train_images": 20_000,
-    "iterations": 400,
-    "batch_size": 32,
-    "schedule": "cosine",
-    "lr": 0.02,
-    "warm_up_rate": None,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": False,
-    "tail": 0.2,
-    "curve_points": 40,
-}
+    px=16,
+    train_images=20_000,
+    iterations=400,
+    batch_size=32,
+    schedule="cosine",
+    lr=0.02,
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=False,
+    tail=0.2,
+    curve_points=40,
+)
 
-PAPER_RECIPE: dict[str, Any] = {
-    "px": 32,
-    "train_images": 50_000,
-    "iterations": 64_000,
-    "batch_size": 128,
-    "schedule": "steps",
-    "lr": 0.1,
-    "drops": [32_000, 48_000],
-    "warm_up_rate": 0.01,
-    "warm_up_depths": [110],
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": True,
-    "tail": 0.02,
-    "curve_points": 160,
-    "evaluate_every": 1000,
-    "glance_images": 10_000,
-    "response_images": 10_000,
-}
+PAPER_RECIPE = CifarRecipe(
+    px=32,
+    train_images=50_000,
+    iterations=64_000,
+    batch_size=128,
+    schedule="steps",
+    lr=0.1,
+    drops=(32_000, 48_000),
+    warm_up_rate=0.01,
+    warm_up_depths=(110,),
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=True,
+    tail=0.02,
+    curve_points=160,
+    evaluate_every=1000,
+    glance_images=10_000,
+    response_images=10_000,
+)
 
 
-def shortened(recipe: Mapping[str, Any], factor: int) -> dict[str, Any]:
+def shortened(recipe: CifarRecipe, factor: int) -> CifarRecipe:
     """A recipe whose schedule takes a `factor`-th of the iterations; all else is as it was.
 
     The curve on the way is drawn from the first 2,000 test images and the responses from the first
     1,000: both are looked at, the final error takes them all.
     """
-    return {
-        **recipe,
-        "shortened": factor,
-        "iterations": recipe["iterations"] // factor,
-        "drops": [drop // factor for drop in recipe["drops"]],
-        "tail": 0.05,
-        "curve_points": 64,
-        "evaluate_every": recipe["iterations"] // factor // 16,
-        "glance_images": 2000,
-        "response_images": 1000,
-    }
+    return replace(
+        recipe,
+        shortened=factor,
+        iterations=recipe.iterations // factor,
+        drops=tuple(drop // factor for drop in recipe.drops or ()),
+        tail=0.05,
+        curve_points=64,
+        evaluate_every=recipe.iterations // factor // 16,
+        glance_images=2000,
+        response_images=1000,
+    )
 
 
 # How many times fewer iterations than the paper's: 1,000 instead of 64,000, with drops at 500 and
 # 750. As far as two cores get with five seeds of four nets in about two hours.
 STANDIN_FACTOR = 64
+SHORTENED_RECIPE = shortened(PAPER_RECIPE, STANDIN_FACTOR)
 
 DEGRADATION = Experiment(
     name="degradation",
@@ -279,7 +310,7 @@ SHORTENED = Experiment(
         "standin": Plan(
             tuple({"net": n, "depth": d} for n in NETS for d in (20, 56)),
             seeds=(0, 1, 2, 3, 4),
-            recipe=shortened(PAPER_RECIPE, STANDIN_FACTOR),
+            recipe=SHORTENED_RECIPE,
             data=("cifar10",),
             split="50,000 training and 10,000 test images",
             precision="native",
@@ -302,7 +333,7 @@ WARMED_UP = replace(
             SHORTENED.plans["standin"],
             variants=tuple({"net": n, "depth": 56} for n in NETS),
             seeds=(0, 1, 2),
-            recipe={**SHORTENED.plans["standin"].recipe, "warm_up_depths": [56]},
+            recipe=replace(SHORTENED_RECIPE, warm_up_depths=(56,)),
             keeps_weights=False,
         ),
     },
@@ -319,7 +350,7 @@ EIGHTH = Experiment(
         "standin": Plan(
             CIFAR_EIGHTH.variants,
             seeds=CIFAR_EIGHTH.seeds,
-            recipe=CIFAR_EIGHTH.recipe,
+            recipe=CifarRecipe.from_json(CIFAR_EIGHTH.recipe, where=CIFAR_EIGHTH.place),
             data=(CIFAR_EIGHTH.data,),
             split="50,000 training and 10,000 test images",
             precision=CIFAR_EIGHTH.precision,

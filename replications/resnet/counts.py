@@ -1,7 +1,9 @@
 """Counts: parameters and multiply-adds of every network the paper names. CPU, seconds."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from replab.recipe import Recipe
 from replab.runs.experiment import Experiment, Plan, RunContext, RunResult, Variant
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
@@ -16,6 +18,14 @@ COUNTED: tuple[Variant, ...] = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CountRecipe(Recipe):
+    """Sides of the images that networks are counted at, px."""
+
+    cifar_px: int = 32
+    imagenet_px: int = 224
+
+
 def count(context: RunContext) -> RunResult:
     """Parameters and multiply-adds at the size the paper trains on (32² or 224² px)."""
     import torch
@@ -25,7 +35,7 @@ def count(context: RunContext) -> RunResult:
 
     options: dict[str, Any] = dict(context.variant)
     name = str(options.pop("model"))
-    size = context.recipe["cifar_px" if name.startswith("cifar") else "imagenet_px"]
+    size = context.recipe.cifar_px if name.startswith("cifar") else context.recipe.imagenet_px
     with torch.device("meta"):
         model = models.create(name, **options)
     macs = count_macs(model, (1, 3, size, size))
@@ -46,8 +56,7 @@ COUNTS = Experiment(
     deterministic=True,
     cost=lambda variant, recipe: 0.1,
     plans={
-        profile: Plan(COUNTED, recipe={"cifar_px": 32, "imagenet_px": 224})
-        for profile in ("quick", "standin", "paper")
+        profile: Plan(COUNTED, recipe=CountRecipe()) for profile in ("quick", "standin", "paper")
     },
 )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
+from replab.training.recipe import TrainingRecipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,23 +69,23 @@ def prepare(images: "ImageNet", context: RunContext) -> Prepared:
     from replab import models
     from replab.training.image_folders import Augmentation, FolderBatches
 
-    recipe = context.recipe
+    recipe: ImagenetRecipe = context.recipe
     scoring = {
-        "mean": recipe["mean"],
-        "short_side": recipe["short_side"],
-        "px": recipe["px"],
+        "mean": recipe.mean,
+        "short_side": recipe.short_side,
+        "px": recipe.px,
         # One core feeds the device.
         "workers": context.threads - 1,
         "device": context.device,
         "precision": context.precision,
     }
-    low, high = recipe["short_sides"]
+    low, high = recipe.short_sides
     batches = FolderBatches(
         images.train,
-        batch_size=recipe["batch_size"],
+        batch_size=recipe.batch_size,
         seed=context.seed,
-        augmentation=Augmentation((low, high), recipe["px"], lighting=recipe["lighting"]),
-        mean=recipe["mean"],
+        augmentation=Augmentation((low, high), recipe.px, lighting=recipe.lighting),
+        mean=recipe.mean,
         device=context.device,
         workers=context.threads - 1,
     )
@@ -110,7 +111,8 @@ def train_on(images: "ImageNet", context: RunContext) -> RunResult:
     """
     from replab.training import loop
 
-    ready, recipe = prepare(images, context), context.recipe
+    recipe: ImagenetRecipe = context.recipe
+    ready = prepare(images, context)
     try:
         trained = loop.train(
             ready.model,
@@ -127,7 +129,7 @@ def train_on(images: "ImageNet", context: RunContext) -> RunResult:
     finally:
         ready.batches.close()
     errors = ready.errors(ready.val, progress=lambda share, text: context.progress(1.0, text))
-    metrics, series = trained.history.report(tail=recipe["tail"], points=recipe["curve_points"])
+    metrics, series = trained.history.report(tail=recipe.tail, points=recipe.curve_points)
     return RunResult(
         {**errors, **metrics},
         series,
@@ -153,7 +155,8 @@ def probe_on(images: "ImageNet", context: RunContext) -> Cost:
     """
     from replab.training import probing
 
-    ready, recipe = prepare(images, context), context.recipe
+    recipe: ImagenetRecipe = context.recipe
+    ready = prepare(images, context)
     workers = max(1, context.threads - 1)
     try:
         pace = probing.probe(
@@ -175,39 +178,63 @@ def probe_on(images: "ImageNet", context: RunContext) -> Cost:
     began = time.perf_counter()
     ready.errors(few, ten=False, workers=0)
     scoring = (time.perf_counter() - began) / len(few) / workers
-    iterations = recipe["iterations"]
-    looks = iterations // recipe["evaluate_every"] if recipe["evaluate_every"] else 1
+    iterations = recipe.iterations
+    looks = iterations // recipe.evaluate_every if recipe.evaluate_every else 1
     # The last look takes ten crops, hardly more than reading one where a GPU scores them.
     seconds = pace.start_s + iterations * max(pace.step_s, reading)
     return Cost(seconds + (looks + 1) * len(ready.val) * scoring, pace.checkpoint_bytes)
 
 
-def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+def training_cost(variant: Variant, recipe: "ImagenetRecipe") -> float:
     """Work in the units of the CIFAR trainings, which are some 2,000 multiply-adds."""
-    return GMACS[str(variant["net"])] * 1e9 / 2000 * recipe["iterations"] * recipe["batch_size"]
+    return GMACS[str(variant["net"])] * 1e9 / 2000 * recipe.iterations * recipe.batch_size
 
 
-RECIPE: dict[str, Any] = {
-    "px": 224,
-    "short_sides": [256, 480],
-    "short_side": 256,
+@dataclass(frozen=True, kw_only=True)
+class ImagenetRecipe(TrainingRecipe):
+    """A training on ImageNet, and how it is scored.
+
+    Attributes:
+        px: side of a crop.
+        short_sides: least and greatest short side, px, to which training images are scaled.
+        short_side: to which validation images are scaled, px.
+        mean: of each channel of 0–1 values.
+        lighting: strength of the color augmentation, as of `image_folders.Augmentation`.
+        tail: share of the iterations (0–1), the last ones, that training loss and error are means
+            of.
+        curve_points: about as many as the training curves have.
+    """
+
+    px: int
+    short_sides: tuple[int, int]
+    short_side: int
+    mean: tuple[float, float, float]
+    lighting: float
+    tail: float
+    curve_points: int
+
+
+RECIPE = ImagenetRecipe(
+    px=224,
+    short_sides=(256, 480),
+    short_side=256,
     # Of ImageNet's channels; source in replab.training.image_folders.
-    "mean": [0.485, 0.456, 0.406],
-    "lighting": 0.1,
-    "iterations": 600_000,
-    "batch_size": 256,
-    "schedule": "plateau",
-    "lr": 0.1,
-    "plateau_window": 5000,
-    "plateau_patience": 3,
-    "plateau_least": 0.002,
-    "plateau_drops": 3,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "evaluate_every": 10_000,
-    "tail": 0.02,
-    "curve_points": 240,
-}
+    mean=(0.485, 0.456, 0.406),
+    lighting=0.1,
+    iterations=600_000,
+    batch_size=256,
+    schedule="plateau",
+    lr=0.1,
+    plateau_window=5000,
+    plateau_patience=3,
+    plateau_least=0.002,
+    plateau_drops=3,
+    momentum=0.9,
+    weight_decay=1e-4,
+    evaluate_every=10_000,
+    tail=0.02,
+    curve_points=240,
+)
 
 IMAGENET = Experiment(
     name="imagenet",

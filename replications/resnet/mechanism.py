@@ -1,10 +1,11 @@
 """Why gradients vanish or do not, and what each remedy buys: §4.1, Fig. 7, He et al. 2015 §2.2."""
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
+from replab.training.recipe import ImageRecipe
 
 if TYPE_CHECKING:
     from replab.training.batches import DeviceImages
@@ -38,6 +39,23 @@ RESCUED = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class MechanismRecipe(ImageRecipe):
+    """What is measured, and the few iterations in between.
+
+    Attributes:
+        px: side to which the images are averaged down.
+        train_images: the first of the training images.
+        probe_images: images of a measurement.
+        untrained_depths: of nets that are measured at their start alone.
+    """
+
+    px: int
+    train_images: int
+    probe_images: int
+    untrained_depths: tuple[int, ...]
+
+
 def mechanism(context: RunContext) -> RunResult:
     """Responses and gradients of every 3×3 layer at the start and after some iterations.
 
@@ -50,15 +68,14 @@ def mechanism(context: RunContext) -> RunResult:
     from replab.training import batches, loop, signals
     from replab.training.loop import Diverged
 
-    recipe, variant = context.recipe, context.variant
-    training = _images(
-        context.data, int(recipe["train_images"]), int(recipe["px"]), context.device
-    )
+    recipe: MechanismRecipe = context.recipe
+    variant = context.variant
+    training = _images(context.data, recipe.train_images, recipe.px, context.device)
     torch.manual_seed(context.seed)
     name = f"cifar_{variant['net']}{variant['depth']}"
     form = {option: str(variant[option]) for option in ("norm", "activation", "init")}
     model = models.create(name, **form).to(context.device, memory_format=torch.channels_last)
-    probe = slice(0, int(recipe["probe_images"]))
+    probe = slice(0, recipe.probe_images)
 
     def measure() -> "Signals":
         return signals.measure(
@@ -67,7 +84,7 @@ def mechanism(context: RunContext) -> RunResult:
 
     moments = {"": measure()}
     iterations, throughput, engine, diverged = 0, None, "", False
-    if variant["depth"] not in recipe["untrained_depths"]:
+    if variant["depth"] not in recipe.untrained_depths:
         try:
             trained = loop.train(
                 model,
@@ -145,28 +162,28 @@ def _images(data: str, count: int, size: int, device: str) -> "DeviceImages":
     )
 
 
-def cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+def cost(variant: Variant, recipe: "MechanismRecipe") -> float:
     """Work in units of network layers times images."""
-    trained = variant["depth"] not in recipe["untrained_depths"]
-    images = recipe["iterations"] * recipe["batch_size"] if trained else 0
-    return float(variant["depth"]) * (images + 2 * recipe["probe_images"]) * recipe["px"] ** 2
+    trained = variant["depth"] not in recipe.untrained_depths
+    images = recipe.iterations * recipe.batch_size if trained else 0
+    return float(variant["depth"]) * (images + 2 * recipe.probe_images) * recipe.px**2
 
 
-RECIPE = {
+RECIPE = MechanismRecipe(
     # Deviations from §4.2 as in the quick recipe of the trainings, and for its reasons.
-    "px": 16,
-    "train_images": 20_000,
+    px=16,
+    train_images=20_000,
     # As many as each of the paper's batch normalisations saw at once.
-    "probe_images": 64,
-    "untrained_depths": [110],
-    "iterations": 24,
-    "batch_size": 32,
-    "schedule": "cosine",
-    "lr": 0.02,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": False,
-}
+    probe_images=64,
+    untrained_depths=(110,),
+    iterations=24,
+    batch_size=32,
+    schedule="cosine",
+    lr=0.02,
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=False,
+)
 
 MECHANISM = Experiment(
     name="mechanism",

@@ -5,14 +5,14 @@
 What differs from the released code says `deviations.yaml`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from replications.simplebaseline.rows import ROWS
 
 from replab.runs import coco_trainings, pose_runs
 from replab.runs.experiment import Experiment, Plan, RunContext, Variant
-from replab.training import recipes
+from replab.training import pose_recipes
+from replab.training.pose_recipes import CocoNetOptions, CocoRecipe, coco_pose_resnet
 
 # 10⁹ multiply-adds of a crop of 256×192.
 GMACS = {"a": 5.426, "b": 4.611, "c": 4.369, "d": 4.810, "e": 9.063, "f": 12.699}
@@ -28,7 +28,7 @@ def make_job(context: RunContext) -> pose_runs.PoseJob:
     letter = str(context.variant["row"])
     return coco_trainings.job(
         context.recipe,
-        context.recipe["nets"][letter],
+        context.recipe.nets[letter],
         size=ROWS[letter].size,
         start=start_of(context.variant),
     )
@@ -42,10 +42,10 @@ def start_of(variant: Variant) -> str:
 TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
-def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+def training_cost(variant: Variant, recipe: CocoRecipe) -> float:
     """Work in 10¹⁸ multiply-adds, about."""
     letter = str(variant["row"])
-    schedule = recipe["nets"][letter]["schedule"]
+    schedule = recipe.nets[letter].schedule
     return coco_trainings.work(GMACS.get(letter, GMACS["a"]), ROWS[letter].size, recipe, schedule)
 
 
@@ -72,20 +72,18 @@ COCO = Experiment(
         "paper": Plan(
             tuple({"row": letter} for letter in ROWS),
             seeds=(0, 1, 2),
-            recipe={
-                **recipes.COCO,
-                "nets": {
-                    letter: {
-                        **recipes.COCO_POSE_RESNET,
-                        "model": row.model,
-                        "options": {
-                            "deconv_layers": row.deconv_layers,
-                            "deconv_kernel": row.deconv_kernel,
-                        },
-                    }
+            recipe=replace(
+                pose_recipes.COCO,
+                nets={
+                    letter: coco_pose_resnet(
+                        row.model,
+                        CocoNetOptions(
+                            deconv_layers=row.deconv_layers, deconv_kernel=row.deconv_kernel
+                        ),
+                    )
                     for letter, row in ROWS.items()
                 },
-            },
+            ),
             data=("coco-train2017",),
             split="train2017 to train, val2017 with detected boxes to score",
         )

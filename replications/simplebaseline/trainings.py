@@ -6,13 +6,13 @@ nets on photographs in an hour. Their numbers can be set beside each other, not 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from replications.simplebaseline.rows import ROWS, Row
 
 from replab.runs import pose_runs
 from replab.runs.experiment import Experiment, Plan, RunContext, Variant
-from replab.training import recipes
+from replab.training import pose_recipes
+from replab.training.pose_recipes import PeopleRecipe, PoseResNet
 
 SEEDS = (0, 1, 2)
 
@@ -23,52 +23,51 @@ def make_job(context: RunContext) -> pose_runs.PoseJob:
     Gaussians have the recipe's width in px of the map, whatever its size, unless the row names its
     own.
     """
-
-    recipe = context.recipe
-    net = dict(recipe["nets"][context.variant["row"]])
-    model, layers = net.pop("model"), int(net.get("deconv_layers", 3))
-    changed = {**recipe, "input": net.pop("input", recipe["input"])}
-    changed["sigma"] = net.pop("sigma", recipe["sigma"])
-    return pose_runs.job(changed, model, net, strides=(32 // 2**layers,))
+    recipe: PeopleRecipe = context.recipe
+    net = recipe.nets[str(context.variant["row"])]
+    assert isinstance(net, PoseResNet)
+    layers = 3 if net.deconv_layers is None else net.deconv_layers
+    own = recipe.with_net(net)
+    return pose_runs.job(own, net.model, net.options(), strides=(32 // 2**layers,))
 
 
 TRAININGS = pose_runs.PoseTrainings(make_job)
 
 
-def training_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
+def training_cost(variant: Variant, recipe: PeopleRecipe) -> float:
     """Work in 10⁹ multiply-adds at the paper's sizes, the way back left out."""
     relative = {"b": 0.85, "c": 0.8, "d": 0.9, "e": 1.7, "f": 2.3, "g": 0.25, "h": 2.25}
     weight = relative.get(str(variant["row"]), 1.0)
-    return 5.4 * weight * recipe["iterations"] * recipe["batch_size"]
+    return 5.4 * weight * recipe.iterations * recipe.batch_size
 
 
 # What Table 1 varies, on a net of one basic block a stage at 128×96: half the input, a layer less,
 # smaller kernels, twice the blocks.
-SMALL: Mapping[str, Any] = {"model": "pose_resnet10", "width": 16, "deconv_channels": 64}
-QUICK_NETS: Mapping[str, Any] = {
+SMALL = PoseResNet(model="pose_resnet10", width=16, deconv_channels=64)
+QUICK_NETS: Mapping[str, PoseResNet] = {
     "a": SMALL,
-    "b": {**SMALL, "deconv_layers": 2},
-    "c": {**SMALL, "deconv_kernel": 2},
-    "e": {**SMALL, "model": "pose_resnet18"},
-    "g": {**SMALL, "input": [48, 64]},
+    "b": replace(SMALL, deconv_layers=2),
+    "c": replace(SMALL, deconv_kernel=2),
+    "e": replace(SMALL, model="pose_resnet18"),
+    "g": replace(SMALL, input=(48, 64)),
 }
 # Row (d)'s kernel too, for which `quick` has no time.
-REDUCED_NETS: Mapping[str, Any] = {**QUICK_NETS, "d": {**SMALL, "deconv_kernel": 3}}
+REDUCED_NETS: Mapping[str, PoseResNet] = {**QUICK_NETS, "d": replace(SMALL, deconv_kernel=3)}
 # Twice as long as for HRNet: these nets cost half, and layers and kernels matter late.
 QUICK_ITERATIONS = 800
 
 
-def released_net(row: Row) -> dict[str, Any]:
+def released_net(row: Row) -> PoseResNet:
     """A row's own network and input, as a recipe's `nets` holds it."""
     height, width = (int(side) for side in row.size.split("x"))
-    return {
-        "model": row.model,
-        "deconv_layers": row.deconv_layers,
-        "deconv_kernel": row.deconv_kernel,
-        "input": [width, height],
+    return PoseResNet(
+        model=row.model,
+        deconv_layers=row.deconv_layers,
+        deconv_kernel=row.deconv_kernel,
+        input=(width, height),
         # Released: 2 px at 256×192, 3 at 384×288; 128×96 was not released.
-        "sigma": {128: 1.0, 256: 2.0, 384: 3.0}[height],
-    }
+        sigma={128: 1.0, 256: 2.0, 384: 3.0}[height],
+    )
 
 
 SCALED = Experiment(
@@ -82,11 +81,7 @@ SCALED = Experiment(
         "quick": Plan(
             tuple({"row": row} for row in QUICK_NETS),
             seeds=SEEDS,
-            recipe={
-                **recipes.PEOPLE,
-                "iterations": QUICK_ITERATIONS,
-                "nets": dict(QUICK_NETS),
-            },
+            recipe=replace(pose_recipes.PEOPLE, iterations=QUICK_ITERATIONS, nets=QUICK_NETS),
             data=("people-train",),
             split="people-train to train, people-test to score",
             precision="native",
@@ -105,10 +100,10 @@ LSPET = Experiment(
         "standin": Plan(
             tuple({"row": row} for row in ROWS),
             seeds=SEEDS,
-            recipe={
-                **recipes.LSPET,
-                "nets": {letter: released_net(row) for letter, row in ROWS.items()},
-            },
+            recipe=replace(
+                pose_recipes.LSPET,
+                nets={letter: released_net(row) for letter, row in ROWS.items()},
+            ),
             data=("lspet-train",),
             split="pictures 1–9000 to train, 9001–10000 to score",
             precision="native",
@@ -130,7 +125,7 @@ LSPET_REDUCED = replace(
         "standin": replace(
             LSPET.plans["standin"],
             variants=tuple({"row": row} for row in REDUCED_NETS),
-            recipe={**recipes.LSPET_REDUCED, "nets": dict(REDUCED_NETS)},
+            recipe=replace(pose_recipes.LSPET_REDUCED, nets=REDUCED_NETS),
         )
     },
     needs={

@@ -16,7 +16,16 @@ from replab.runs.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 
 EXPERIMENTS = """
+from dataclasses import dataclass
+
+from replab.recipe import Recipe
 from replab.runs.experiment import Experiment, Plan, RunResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy(Recipe):
+    iterations: int = 10
+    drops: tuple[int, ...] = (5, 8)
 
 
 def nothing(context):
@@ -50,7 +59,7 @@ EXPERIMENTS = (
             "quick": Plan(
                 tuple({"net": n, "depth": d} for n in ("plain", "resnet") for d in (20, 56)),
                 seeds=(0, 1, 2),
-                recipe={"iterations": 10, "drops": (5, 8)},
+                recipe=Toy(),
                 data=("cifar10", "generated-shapes"),
             )
         },

@@ -10,6 +10,7 @@ from replab.claims import shipped_weights
 from replab.cli import main
 from replab.files import sha256_file
 from replab.models import create, own_weights
+from replab.recipe import Recipe
 from replab.runs import record as records
 from replab.runs.experiment import RunResult
 from replab.runs.identity import RunSpec
@@ -27,7 +28,7 @@ SPEC = RunSpec(
     split="all",
     precision="fp32",
     device="cpu",
-    recipe={},
+    recipe=Recipe(),
 )
 ABOUT = small_nets.own(scores={"test_error": 12.5}, run=SPEC.id, paper="demo")
 ABOUT = own_weights.OwnWeights(

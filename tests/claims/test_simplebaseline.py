@@ -139,7 +139,7 @@ def released_records(paper, numbers, experiment="released"):
         metrics = {name: float(score) for name in ALL_COLUMNS}
         metrics |= {f"{name}_ratio": score / 100 for name in ALL_COLUMNS}
         if spec.variant["boxes"] == "detections":
-            metrics |= spec.recipe["beside"].get(spec.variant["weights"], {})
+            metrics |= spec.recipe.beside.get(spec.variant["weights"], {})
         made.append(records.make(spec, RunResult(metrics), threads=1, provenance={}))
     return made
 

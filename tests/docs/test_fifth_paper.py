@@ -40,7 +40,7 @@ NOTEBOOK = "notebooks/wrn.ipynb"
 ITERATIONS = 12
 # What the test replaces in the page's experiments.py; each must stand there once.
 SHORTENED = {
-    '"iterations": 400': f'"iterations": {ITERATIONS}',
+    "iterations=400": f"iterations={ITERATIONS}",
     'data=("cifar10", "generated-shapes")': 'data=("generated-shapes",)',
 }
 # Images drawn in place of 20,000 and 2,000, and the seed.

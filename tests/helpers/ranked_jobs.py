@@ -8,6 +8,7 @@ import os
 import socket
 import traceback
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -24,6 +25,7 @@ from replab.training.batches import DeviceImages, shuffled
 from replab.training.history import Diverged
 from replab.training.objectives import StageRegression, classification, heatmap_regression
 from replab.training.poses import PoseTraining, make_batches
+from replab.training.recipe import ImageRecipe
 from replab.training.sharing import _group_of, shared
 from replab.training.stage_wise import Phase, train_in_phases
 from replab.training.step import EagerStep
@@ -31,16 +33,16 @@ from small_nets import MACHINE
 
 PATIENCE_S = 120
 BATCH, ITERATIONS = 8, 12
-RECIPE = {
-    "iterations": ITERATIONS,
-    "batch_size": BATCH,
-    "lr": 0.02,
-    "schedule": "cosine",
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": True,
-    "evaluate_every": 5,
-}
+RECIPE = ImageRecipe(
+    iterations=ITERATIONS,
+    batch_size=BATCH,
+    lr=0.02,
+    schedule="cosine",
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=True,
+    evaluate_every=5,
+)
 NETS = {
     "heads": (
         "pose_hrnet_w4",
@@ -153,7 +155,7 @@ def of_people(kind):
         size=(64, 64),
         codec=codec("released", sigma=1.0),
         augmentation=Augmentation(0.2, 20.0),
-        recipe={**RECIPE, "batch_size": BATCH},
+        recipe=replace(RECIPE, batch_size=BATCH),
         strides=strides,
         objective=objective,
     )
@@ -237,7 +239,7 @@ def interrupted(folder):
 def in_phases(folder):
     """A pose machine trained stage by stage."""
     net, batches, objective = of_people("stages")
-    recipe = {**RECIPE, "lr": 0.05}
+    recipe = replace(RECIPE, lr=0.05)
     done = train_in_phases(net, batches, recipe, PHASES, objective, seed=0, device="cpu")
     return {"loss": done.history.loss, "error": done.history.error, "state": net.state_dict()}
 

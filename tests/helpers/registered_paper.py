@@ -7,8 +7,10 @@ from pathlib import Path
 EXPERIMENTS = '''
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from replab.recipe import Recipe
 from replab.runs import registration
 from replab.runs.experiment import Experiment, Plan, RunResult
 
@@ -16,12 +18,18 @@ TOY = registration.read(Path(__file__).parent / "registered" / "toy.yaml")
 NOTES = Path(os.environ.get("TOY_NOTES", "/dev/null"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Toy(Recipe):
+    steps: int
+    pause: float
+
+
 def count(context):
     """Add up squares, a checkpoint every ten steps; each step leaves a line in the notes."""
     checkpoint = context.workspace / "checkpoint"
     done, total = map(int, checkpoint.read_text().split()) if checkpoint.exists() else (0, 0)
-    while done < context.recipe["steps"]:
-        time.sleep(context.recipe["pause"])
+    while done < context.recipe.steps:
+        time.sleep(context.recipe.pause)
         done += 1
         total += context.variant["a"] * done**2 + context.seed % 7
         if NOTES.is_dir():
@@ -31,7 +39,7 @@ def count(context):
             aside = checkpoint.with_suffix(".tmp")
             aside.write_text(f"{done} {total}")
             os.replace(aside, checkpoint)
-        context.progress(done / context.recipe["steps"], f"step {done}")
+        context.progress(done / context.recipe.steps, f"step {done}")
     return RunResult({"total": float(total)}, iterations=done)
 
 
@@ -45,7 +53,7 @@ EXPERIMENTS = (
             "standin": Plan(
                 tuple({"a": a} for a in (1, 2, 3)),
                 seeds=TOY.seeds,
-                recipe=TOY.recipe,
+                recipe=Toy.from_json(TOY.recipe, where=TOY.place),
                 registrations=(TOY,),
             )
         },
@@ -96,6 +104,7 @@ claims:
     contrasts:
       - plus: ["toy[a=3].total"]
     margin: 1
+    target: 2.0
     expected: {effect: 0, sd: 1, source: arithmetic}
 """
 

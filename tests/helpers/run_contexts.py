@@ -1,5 +1,6 @@
 """What a run is told, without a machine that tells it, and runs that are really done with it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from replab.runs import record as records
@@ -26,7 +27,7 @@ def done_here(paper, name, profile="quick", *, wanted=lambda variant: True, **ch
     experiment, done = paper.replication.experiments[name], []
     for spec in plan_runs(paper.name, experiment, profile, data=("", ""), device="cpu"):
         if wanted(spec.variant):
-            context = made_context(spec.variant, {**spec.recipe, **changes}, seed=spec.seed)
+            context = made_context(spec.variant, replace(spec.recipe, **changes), seed=spec.seed)
             result = experiment.function(context)
             done.append(records.make(spec, result, threads=1, provenance={}))
     return done

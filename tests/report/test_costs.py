@@ -40,6 +40,20 @@ def records():
     return evidence.committed(load("mini"), "quick")[1]
 
 
+# A recipe for the miniature paper's experiments.
+DECLARED = """
+from dataclasses import dataclass
+
+from replab.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Its(Recipe):
+    its: int
+
+"""
+
+
 class TestMeasured:
     def test_is_the_sum_and_the_median_of_the_records(self, mini):
         row = rows()["noisy", "quick"]
@@ -112,11 +126,11 @@ class TestEstimated:
         assert text.count(old) == 1
         text = text.replace(
             'seeds=(0, 1, 2))},\n               {1: "first"}),\n    Experiment("large"',
-            'seeds=(0, 1, 2), recipe={"its": 3}), "paper": Plan(({"level": "low"},), '
-            'seeds=(0, 1, 2), recipe={"its": 30})},\n               {1: "first"}, '
-            'cost=lambda variant, recipe: recipe["its"]),\n    Experiment("large"',
+            'seeds=(0, 1, 2), recipe=Its(its=3)), "paper": Plan(({"level": "low"},), '
+            'seeds=(0, 1, 2), recipe=Its(its=30))},\n               {1: "first"}, '
+            'cost=lambda variant, recipe: recipe.its),\n    Experiment("large"',
         )
-        path.write_text(text)
+        path.write_text(text.replace("\nEXPERIMENTS = ", DECLARED + "\nEXPERIMENTS = ", 1))
         found = rows()
         quick, paper = found["noisy", "quick"], found["noisy", "paper"]
         assert (paper.estimated.rule, paper.estimated.device) == (2, costs.CORE)
@@ -212,8 +226,10 @@ def test_units_of_cost_are_as_many_multiply_adds_as_the_file_says(
     paper, experiment, profile, variant, counts
 ):
     plan, cost = work_of(paper, experiment, profile, variant)
-    schedule = plan.recipe.get("nets", {}).get(variant.get("net"), {}).get("schedule", plan.recipe)
-    images = schedule["iterations"] * plan.recipe["batch_size"]
+    recipe = plan.recipe.as_json()
+    schedule = recipe.get("nets", {}).get(variant.get("net"), {}).get("schedule", recipe)
+    images = (schedule if isinstance(schedule, dict) else recipe)["iterations"]
+    images *= recipe["batch_size"]
     forward_and_back = 3 * macs_of(paper, counts) * images
     unit = cost_file.load(load(paper))[experiment].unit
     assert unit * cost == pytest.approx(forward_and_back, rel=0.12)

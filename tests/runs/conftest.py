@@ -16,12 +16,20 @@ EXPERIMENTS = '''
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from replab.errors import CheckFailed, MissingData
+from replab.recipe import Recipe
 from replab.runs.experiment import Experiment, Plan, RunResult
 
 NOTES = Path(os.environ["REPLAB_ROOT"]) / "notes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy(Recipe):
+    scale: int = 10
+    drops: tuple[int, ...] = (1, 2)
 
 
 def note(context):
@@ -37,7 +45,7 @@ def add(context):
     note(context)
     context.progress(0.5, "half way")
     (context.workspace / "scratch").write_text("kept until the record is there")
-    total = context.variant["a"] + context.seed * context.recipe["scale"]
+    total = context.variant["a"] + context.seed * context.recipe.scale
     return RunResult(
         {"sum": total, "third": total / 3},
         {"line": {"x": [0, 1], "y": [0, total]}},
@@ -83,7 +91,7 @@ def die(context):
 
 
 def experiment(name, function, variants, *, seeds=(0,), **options):
-    plan = Plan(variants, seeds=seeds, recipe={"scale": 10, "drops": (1, 2)}, split="all")
+    plan = Plan(variants, seeds=seeds, recipe=Toy(), split="all")
     return Experiment(name, 1, function, {"quick": plan}, {1: "first version"}, **options)
 
 

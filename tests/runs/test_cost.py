@@ -21,7 +21,7 @@ def probe(context):
     return Cost(0.5 * context.variant["a"], 1000)
 
 
-plan = Plan(({"a": 1, "b": "x"}, {"a": 6, "b": "x"}), seeds=(0, 1), recipe={"scale": 1})
+plan = Plan(({"a": 1, "b": "x"}, {"a": 6, "b": "x"}), seeds=(0, 1), recipe=Toy(scale=1))
 EXPERIMENTS += (
     Experiment(
         "slow", 1, add, {"standin": plan, "quick": plan}, {1: "first"}, probe=probe, per_gpu=3,

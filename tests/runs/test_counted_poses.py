@@ -2,11 +2,13 @@
 
 import pytest
 
+import declared
 from replab import models
 from replab.claims import selectors
 from replab.errors import UserError
 from replab.models.counting import count_parameters
 from replab.runs import counted_poses
+from replab.runs.counted_poses import CountRecipe
 from replab.runs.experiment import PROFILES
 from run_contexts import made_context
 
@@ -14,7 +16,7 @@ SMALL = {"model": "pose_resnet10", "input": "64x96", "width": 8, "deconv_channel
 
 
 def context(variant, **recipe):
-    return made_context(variant, {"num_joints": 17} | recipe)
+    return made_context(variant, CountRecipe(**recipe))
 
 
 def test_what_a_variant_says_is_the_network_that_is_counted():
@@ -55,13 +57,13 @@ def test_impossible_networks_are_named():
 
 
 def test_one_plan_for_all_profiles():
-    made = counted_poses.counts([SMALL], recipe={"printed": 14.3})
+    made = counted_poses.counts([SMALL], recipe=declared.recipe(num_joints=17, printed=14.3))
     assert set(made.plans) == set(PROFILES)
     assert made.deterministic
     assert made.function is counted_poses.count
     for plan in made.plans.values():
         assert plan.variants == (SMALL,)
-        assert plan.recipe == {"num_joints": 17, "printed": 14.3}
+        assert plan.recipe.as_json() == {"num_joints": 17, "printed": 14.3}
 
 
 def test_answers_are_selectors_of_the_variant():

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = {
     "iterations": 6,
     "batch_size": 4,
-    "moments": [2, 4, 6],
+    "moments": (2, 4, 6),
     "gradient_batches": 1,
     "context_people": 4,
     "belief_people": 2,
@@ -31,11 +32,11 @@ TINY = {
     "evaluate_every": 3,
 }
 NARROW = {
-    "tower": [2, 2, 2],
+    "tower": (2, 2, 2),
     "image_width": 2,
     "head_width": 2,
     "stage_width": 2,
-    "input": [64, 64],
+    "input": (64, 64),
 }
 
 
@@ -74,8 +75,8 @@ def specs(experiment, profile, data):
 
 
 def small_lspet(lspet):
-    nets = {name: {**net, **NARROW} for name, net in lspet.NETS.items()}
-    return {**lspet.RECIPE, **TINY, "nets": nets, "lr": 1e-6}
+    nets = {name: replace(net, **NARROW) for name, net in lspet.NETS.items()}
+    return replace(lspet.RECIPE, **TINY, nets=nets, lr=1e-6)
 
 
 def test_generated_people_to_verdicts(paper, sets, tmp_path):
@@ -83,7 +84,7 @@ def test_generated_people_to_verdicts(paper, sets, tmp_path):
     trainings = part(paper, "trainings")
     done = []
     for spec in specs(experiment, "quick", "people-train"):
-        recipe = {**spec.recipe, **TINY, "input": [48, 64]}
+        recipe = replace(spec.recipe, **TINY, input=(48, 64))
         result = trainings.TRAININGS.run(context_of(spec, recipe, tmp_path, spec.id))
         done.append(records.make(spec, result, threads=1, provenance={}))
     assert len(done) == 6
@@ -148,12 +149,9 @@ def test_nets_of_figure_4_differ_in_their_fields_alone(paper):
     for nets, joints, least in ((lspet.NETS, 14, 100), (lspet.SMALL_NETS, 14, 15)):
         sizes, fields = [], []
         for side in lspet.KERNELS:
-            net = dict(nets[lspet.kernel_net(side)])
-            net.pop("input", None)
+            net = replace(nets[lspet.kernel_net(side)], stages=lspet.FIELD_STAGES)
             with torch.device("meta"):
-                made = models.create(
-                    net.pop("model"), num_joints=joints, **{**net, "stages": lspet.FIELD_STAGES}
-                )
+                made = models.create(net.model, num_joints=joints, **net.options())
             sizes.append(count_parameters(made))
             fields.append(stage_fields(made)[-1].size)
         assert max(sizes) / min(sizes) < 1.07
@@ -171,10 +169,8 @@ def test_every_plan_can_be_made(paper):
         assert len(variants) == len(plan.variants) == count
         for variant in plan.variants:
             net = trainings.net_of(variant, plan.recipe)
-            for key in ("input", "sigma"):
-                net.pop(key, None)
             with torch.device("meta"):
-                models.create(net.pop("model"), num_joints=14, **net)
+                models.create(net.model, num_joints=14, **net.options())
             assert experiment.cost(variant, plan.recipe) > 0
     schemes = [trainings.phases(scheme, 3) for scheme in trainings.SCHEMES]
     assert [len(found) for found in schemes] == [0, 3, 4, 0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+import declared
 from replab.errors import CheckFailed, MissingData, UserError
 from replab.runs import execution
 from replab.runs.execution import RunFailed, SessionLog, execute, read_log
@@ -90,7 +91,7 @@ def test_another_recipe_is_refused_before_the_work(tiny):
     spec = tiny.specs("add")[0]
     run(tiny, spec)
     with pytest.raises(UserError, match="bump the version"):
-        run(tiny, replace(spec, recipe={"scale": 1}))
+        run(tiny, replace(spec, recipe=declared.recipe(scale=1)))
     assert tiny.computed() == 1
 
 
@@ -161,39 +162,46 @@ def test_wall_time_is_that_of_all_sessions(tiny):
     assert (provenance["started"], provenance["sessions"]) == (a_log()["started"], 3)
 
 
-def test_the_log_is_written_at_once_and_then_now_and_then(tiny, tmp_path, monkeypatch):
+@pytest.fixture
+def workspace(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def test_the_log_is_written_at_once_and_then_now_and_then(tiny, workspace, monkeypatch):
     spec = replace(tiny.specs("add")[0], registration="a" * 64)
-    log = SessionLog.begin(tmp_path, spec)
-    first = read_log(tmp_path)
+    log = SessionLog.begin(workspace, spec)
+    first = read_log(workspace)
     assert (first["registration"], first["sessions"]) == ("a" * 64, 1)
     log.path.unlink()
     log.tick()
     assert not log.path.exists()
     monkeypatch.setattr(log, "_written", time.monotonic() - 6)
     log.tick()
-    assert 0 <= read_log(tmp_path)["elapsed_s"] < 60
-    again = SessionLog.begin(tmp_path, spec).watch
+    assert 0 <= read_log(workspace)["elapsed_s"] < 60
+    again = SessionLog.begin(workspace, spec).watch
     assert (again.started, again.sessions) == (log.watch.started, 2)
     for damage in ("broken", "3.5", "{}", json.dumps(a_log(elapsed_s=None))):
         log.path.write_text(damage)
-        watch = SessionLog.begin(tmp_path, spec).watch
+        watch = SessionLog.begin(workspace, spec).watch
         assert watch.elapsed() < 60
         assert watch.sessions == 1
 
 
-def test_a_registered_run_goes_on_under_its_own_commit_only(tiny, tmp_path):
+def test_a_registered_run_goes_on_under_its_own_commit_only(tiny, workspace):
     spec = replace(tiny.specs("add")[0], registration="a" * 64)
-    (tmp_path / execution.LOG_FILE).write_text(json.dumps(a_log(commit="f" * 40)))
+    (workspace / execution.LOG_FILE).write_text(json.dumps(a_log(commit="f" * 40)))
     with pytest.raises(UserError, match="f" * 12):
-        SessionLog.begin(tmp_path, spec)
+        SessionLog.begin(workspace, spec)
     # An exploratory run may.
-    assert SessionLog.begin(tmp_path, replace(spec, registration="")).watch.sessions == 3
+    assert SessionLog.begin(workspace, replace(spec, registration="")).watch.sessions == 3
 
 
-def test_a_dirty_session_makes_a_dirty_run(tiny, tmp_path):
+def test_a_dirty_session_makes_a_dirty_run(tiny, workspace):
     spec = replace(tiny.specs("add")[0], registration="a" * 64)
-    (tmp_path / execution.LOG_FILE).write_text(json.dumps(a_log(dirty=True)))
-    assert SessionLog.begin(tmp_path, spec).dirty
+    (workspace / execution.LOG_FILE).write_text(json.dumps(a_log(dirty=True)))
+    assert SessionLog.begin(workspace, spec).dirty
 
 
 def test_threads_reach_torch(tiny):

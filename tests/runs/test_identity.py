@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import declared
 from replab.errors import UserError
 from replab.runs import identity
 from replab.runs.experiment import Experiment, Plan, RunResult
@@ -23,14 +24,14 @@ SPEC = RunSpec(
     split="all",
     precision="fp32",
     device="cpu",
-    recipe={"iterations": 800},
+    recipe=declared.recipe(iterations=800),
 )
 # Fields that are not part of the identity: `data` and `split` are named by the fingerprint and
 # the version, the recipe by the version; the seed follows from the registration.
 FREE = {
     "data": "generated-shapes",
     "split": "half",
-    "recipe": {"iterations": 5},
+    "recipe": declared.recipe(iterations=5),
     "registration": "0" * 64,
 }
 BOUND = {
@@ -79,7 +80,7 @@ SPECS = st.builds(
     split=WORD,
     precision=st.sampled_from(["fp32", "bf16"]),
     device=st.sampled_from(["cpu", "cuda", "mps"]),
-    recipe=st.dictionaries(WORD, st.integers(), max_size=2),
+    recipe=st.builds(declared.recipe, iterations=st.integers()),
 )
 
 
@@ -128,7 +129,7 @@ PLAN = Plan(
         {"net": "resnet", "depth": 20, "px": 16},
     ),
     seeds=(3, 4),
-    recipe={"iterations": 5},
+    recipe=declared.recipe(iterations=5),
     split="half",
     precision="native",
 )
@@ -198,7 +199,7 @@ def test_plan_runs(monkeypatch):
     }
     assert {(s.data, s.fingerprint, s.split) for s in specs} == {("cifar10", "f00", "half")}
     assert {(s.device, s.precision) for s in specs} == {("cuda", "native on cuda")}
-    assert all(s.recipe == {"iterations": 5} for s in specs)
+    assert all(s.recipe.as_json() == {"iterations": 5} for s in specs)
     assert len({s.id for s in specs}) == 6
 
 

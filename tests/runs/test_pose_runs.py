@@ -10,19 +10,19 @@ from replab import datasets
 from replab.keypoints.skeletons import COCO, LSP
 from replab.runs import pose_runs
 from replab.topdown.predict import Reading
-from replab.training import recipes
+from replab.training import pose_recipes
 from run_contexts import made_context
 
 SMALL = {"stem": 8, "bottlenecks": 1, "modules": [1, 1, 1], "blocks": 1}
-RECIPE = {
-    **recipes.PEOPLE,
-    "input": [64, 64],
-    "iterations": 6,
-    "batch_size": 4,
-    "evaluate_every": 2,
-    "glance_people": 3,
-    "shown_people": 2,
-}
+RECIPE = replace(
+    pose_recipes.PEOPLE,
+    input=(64, 64),
+    iterations=6,
+    batch_size=4,
+    evaluate_every=2,
+    glance_people=3,
+    shown_people=2,
+)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_what_a_record_holds(sets, tmp_path):
 
 
 def test_other_measure_other_names(sets, tmp_path):
-    recipe = {**RECIPE, "test_data": "lspet-test", "shown_people": 0}
+    recipe = replace(RECIPE, test_data="lspet-test", shown_people=0)
     found = pose_runs.run(context(tmp_path, recipe, "lspet-train"), job(recipe))
     assert "ap" not in found.metrics
     assert 0 <= found.metrics["pck@0.1"] <= found.metrics["pck"] <= 100
@@ -71,7 +71,7 @@ def test_other_measure_other_names(sets, tmp_path):
 
 
 def test_looking_on_the_way_changes_nothing(sets, tmp_path):
-    blind = {k: v for k, v in RECIPE.items() if k not in ("evaluate_every", "glance_people")}
+    blind = replace(RECIPE, evaluate_every=None, glance_people=None)
     ends = []
     for name, recipe in (("looking", RECIPE), ("blind", blind)):
         (tmp_path / name).mkdir()
@@ -88,7 +88,7 @@ def test_readings_have_their_suffix(sets, tmp_path):
 
 def test_codec_is_the_recipes():
     assert pose_runs.recipe_codec(RECIPE).name == "released"
-    udp = pose_runs.recipe_codec({**RECIPE, "codec": "udp", "sigma": 2})
+    udp = pose_runs.recipe_codec(replace(RECIPE, codec="udp", sigma=2))
     assert (udp.name, udp.sigma) == ("udp", 2.0)
 
 
@@ -111,12 +111,12 @@ def test_a_probe_counts_training_glances_and_scoring(sets, tmp_path, monkeypatch
 
 def test_recipes_are_whole():
     """What `pose_runs.job` and the loop ask of a recipe is there, in each of them."""
-    for recipe in (recipes.PEOPLE, recipes.LSPET, recipes.LSPET_REDUCED):
-        found = job({**recipe})
+    for recipe in (pose_recipes.PEOPLE, pose_recipes.LSPET, pose_recipes.LSPET_REDUCED):
+        found = job(recipe)
         width, height = found.training.size
-        assert (width, height) == tuple(recipe["input"])
+        assert (width, height) == recipe.input
         assert width * 4 == height * 3
-        assert recipe["iterations"] > 0
-        assert all(0 < drop < recipe["iterations"] for drop in recipe.get("drops", ()))
-    assert recipes.LSPET["iterations"] == round(210 * 9000 / 32)
-    assert recipes.LSPET["drops"] == [round(170 * 9000 / 32), round(200 * 9000 / 32)]
+        assert recipe.iterations > 0
+        assert all(0 < drop < recipe.iterations for drop in recipe.drops or ())
+    assert pose_recipes.LSPET.iterations == round(210 * 9000 / 32)
+    assert pose_recipes.LSPET.drops == (round(170 * 9000 / 32), round(200 * 9000 / 32))

@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def found(root):
 
 
 def expected(run):
-    steps = run.spec.recipe["steps"]
+    steps = run.spec.recipe.steps
     squares = sum(step**2 for step in range(1, steps + 1))
     return run.spec.variant["a"] * squares + steps * (run.spec.seed % 7)
 
@@ -154,6 +156,82 @@ def test_two_queues_at_once_do_each_run_once(toy):
         assert process.returncode == 0, said
     assert all(found(toy))
     assert sum(repeated(toy)) == 0
+
+
+def test_two_queues_share_the_runs_out(toy):
+    file = toy / "replications/toy/registered/toy.yaml"
+    file.write_text(file.read_text().replace("pause: 0.01", "pause: 0.1"))
+    commit(toy, "slower")
+    both = [start(toy, "--workers", "1") for _ in range(2)]
+    done = []
+    for process in both:
+        said, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, said
+        done.append(said.count(" done in "))
+    assert sum(done) == 6
+    assert all(done)
+
+
+def test_a_record_that_does_not_count_is_set_aside_and_done_again(toy):
+    run = queue.planned()[0]
+    store = Store(toy / ".replab")
+    provenance = {**make_record(run.spec).provenance, "dirty": True}
+    path = store.put(replace(make_record(run.spec), provenance=provenance))
+    assert queue.find_record(run, store) is None
+    code, said = finish(toy)
+    assert code == 0, said
+    assert "uncommitted changes" in said
+    assert found(toy)[0].metrics["total"] == expected(run)
+    (aside,) = (toy / ".replab" / "set-aside" / "toy").iterdir()
+    assert records.read(aside).metrics["total"] == 1.0
+    assert records.read(path).metrics["total"] == expected(run)
+
+
+def test_a_run_that_was_begun_dirty_begins_again(toy):
+    run = queue.planned()[0]
+    workspace = Store(toy / ".replab").workspace(run.spec)
+    workspace.mkdir(parents=True)
+    (workspace / "checkpoint").write_text("10 999999")
+    noted = {
+        "elapsed_s": 5.0,
+        "started": "2026-11-30T00:00:00+00:00",
+        "sessions": 1,
+        "registration": run.registration.digest,
+        "commit": git(toy, "rev-parse", "HEAD"),
+        "dirty": True,
+    }
+    write_json(workspace / LOG_FILE, noted)
+    code, said = finish(toy)
+    assert code == 0, said
+    assert "begins again" in said
+    assert found(toy)[0].metrics["total"] == expected(run)
+    assert found(toy)[0].provenance["dirty"] is False
+
+
+def test_a_checkpoint_without_a_log_is_not_trusted(toy):
+    run = queue.planned()[0]
+    workspace = Store(toy / ".replab").workspace(run.spec)
+    workspace.mkdir(parents=True)
+    (workspace / "checkpoint").write_text("30 999999")
+    assert finish(toy)[0] == 0
+    assert found(toy)[0].metrics["total"] == expected(run)
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_workers_are_a_positive_number(toy, workers, capsys):
+    from replab.cli import main
+
+    assert main(["queue", "--workers", workers]) == 2
+
+
+def test_a_registration_for_other_devices_is_left_to_them(toy):
+    file = toy / "replications/toy/registered/toy.yaml"
+    file.write_text(file.read_text().replace("devices: [cpu]", "devices: [cuda]"))
+    commit(toy, "for a GPU")
+    code, said = finish(toy)
+    assert code == 0, said
+    assert "allows no run on cpu" in said
+    assert "begun" not in said
 
 
 def test_stopped_and_resumed(toy):
@@ -330,6 +408,42 @@ class TestWorktrees:
         again = worktrees.ensure_worktree(toy, pin, folder)
         assert file.read_text() == registered_paper.PAPER
         assert git(again, "status", "--porcelain") == ""
+
+    def test_a_place_that_a_kill_left_locked(self, toy):
+        pin = git(toy, "rev-parse", "HEAD")
+        folder = toy / ".replab" / "trees"
+        tree = worktrees.ensure_worktree(toy, pin, folder)
+        git(toy, "worktree", "lock", str(tree), "--reason", "initializing")
+        shutil.rmtree(tree)
+        assert worktrees.ensure_worktree(toy, pin, folder) == tree
+        assert git(tree, "status", "--porcelain") == ""
+
+    def test_asked_for_by_two_at_once(self, toy):
+        pin = git(toy, "rev-parse", "HEAD")
+        folder = toy / ".replab" / "trees"
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [pool.submit(worktrees.ensure_worktree, toy, pin, folder) for _ in range(2)]
+            trees = {job.result() for job in jobs}
+        (tree,) = trees
+        assert git(tree, "status", "--porcelain") == ""
+
+    def test_a_checkout_in_a_folder_of_a_larger_repository(self, toy):
+        inner = toy / "suite"
+        (inner / "replications").mkdir(parents=True)
+        (inner / "replications" / "x").write_text("x")
+        pin = commit(toy, "a suite inside")
+        tree = worktrees.ensure_worktree(inner, pin, toy / ".replab" / "trees")
+        assert (tree / "replications" / "x").is_file()
+
+    def test_worktrees_of_others_stay(self, toy, tmp_path):
+        pin = git(toy, "rev-parse", "HEAD")
+        git(toy, "worktree", "add", "--detach", str(tmp_path / "usb"), pin)
+        (tmp_path / "usb").rename(tmp_path / "away")
+        folder = toy / ".replab" / "trees"
+        worktrees.ensure_worktree(toy, pin, folder)
+        worktrees.remove_others(toy, folder, set())
+        (tmp_path / "away").rename(tmp_path / "usb")
+        assert git(tmp_path / "usb", "rev-parse", "HEAD") == pin
 
     def test_an_unknown_commit(self, toy):
         with pytest.raises(UserError, match="has no commit"):

@@ -28,9 +28,18 @@ import torch
 
 from replab.errors import MissingData
 from replab.runs.experiment import Experiment, Plan, RunResult
+from replab.training.recipe import ImageRecipe
 
-RECIPE = {"iterations": 8, "batch_size": 8, "lr": 0.02, "schedule": "cosine", "momentum": 0.9,
-          "weight_decay": 1e-4, "augment": True, "evaluate_every": 4}
+RECIPE = ImageRecipe(
+    iterations=8,
+    batch_size=8,
+    lr=0.02,
+    schedule="cosine",
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=True,
+    evaluate_every=4,
+)
 
 
 def note(text):
@@ -78,7 +87,7 @@ def train(context):
         found[f"buffers{number}"] = trained.history.tests[-1][1]
     if not found:
         note("counted")
-    return RunResult(found or {"counted": 1}, iterations=RECIPE["iterations"])
+    return RunResult(found or {"counted": 1}, iterations=RECIPE.iterations)
 
 
 def experiment(name, trainings, troubles):

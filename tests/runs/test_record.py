@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import declared
 from replab import __version__, files
 from replab.errors import UserError
 from replab.runs import provenance, record
@@ -30,7 +31,7 @@ SPEC = RunSpec(
     split="all",
     precision="fp32",
     device="cpu",
-    recipe={"drops": (1, 2), "nested": {"x": [1]}},
+    recipe=declared.recipe(drops=(1, 2), nested={"x": (1,)}),
 )
 RESULT = RunResult(
     {"error": 8.25, "count": 3}, {"loss": {"x": [0, 1], "y": [2, 0.5]}}, "net", 2, 10.0

@@ -1,12 +1,14 @@
 """Registrations: what their digest covers, the seeds that follow, what is refused."""
 
 import copy
+import datetime
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import declared
 import registered_paper
 from replab.errors import UserError
 from replab.runs import registration
@@ -78,6 +80,7 @@ DECIDES = [
     ((*CLAIM, "contrasts", 0, "minus"), []),
     ((*CLAIM, "expected", "effect"), 4),
     ((*CLAIM, "expected", "source"), "another"),
+    (("claims", "table1.one", "target"), 3.0),
     (("claims", "table1.one", "comparator"), "greater"),
 ]
 
@@ -130,6 +133,28 @@ BROKEN = [
     ((*CLAIM, "expected"), {"effect": 1}, "expected.sd"),
     ((*CLAIM, "metrik"), "total", "did you mean metric"),
     (("claims", "table1.one", "margin"), 0, "margin"),
+    ((*CLAIM, "target"), 3.0, "target"),
+    ((*CLAIM, "margin"), float("inf"), "margin"),
+    ((*CLAIM, "margin"), float("nan"), "margin"),
+    ((*CLAIM, "expected", "effect"), float("inf"), "expected.effect"),
+    ((*CLAIM, "contrasts", 0, "plus"), [5], "plus"),
+    ((*CLAIM, "contrasts", 0, "minus"), [{"a": 1}], "minus"),
+    ((*CLAIM, "contrasts"), {"plus": ["x"]}, "contrasts"),
+    (("claims", "standin.Two exceeds"), CONTENT["claims"]["table1.one"], "claim id"),
+    (("variants",), [5], "variants.0"),
+    (("variants",), [{"a": 1}, {"a": 1}], "variants.1 stands twice"),
+    (("variants",), [{"a": None}], "variants.0.a"),
+    (("recipe", "steps"), datetime.date(2026, 1, 1), "recipe.steps"),
+    (("recipe", "steps"), 10**400, "recipe.steps"),
+    (("recipe", "nested"), {"deep": [float("nan")]}, "recipe.nested.deep.0"),
+    (("devices",), [], "devices"),
+    (("devices",), [5], "devices"),
+    (("devices",), ["tpu"], "devices"),
+    (("devices",), "cpu", "devices"),
+    (("supersedes",), [["a"]], "supersedes"),
+    (("profile",), "slow", "profile"),
+    (("n",), 10**9, "n"),
+    (("analysis", "alpha"), 0.9, "analysis.alpha"),
     (("claims", "table1.one", "contrasts", 0, "minus"), ["toy[a=1].total"], "contrasts"),
 ]
 
@@ -140,6 +165,32 @@ def test_what_is_refused(tmp_path, place, value, named):
         read(tmp_path, changed(*place, value=value))
     assert "\n" not in str(error.value)
     assert "toy.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize("twice", ["n: 3\n", "title: Another\n"])
+def test_a_key_that_stands_twice(tmp_path, twice):
+    with pytest.raises(UserError, match="second time"):
+        read(tmp_path, registered_paper.REGISTRATION + twice)
+
+
+def test_two_registrations_of_one_plan(tmp_path):
+    """Each of some variants, with seeds of its own."""
+    first = read(tmp_path, changed("variants", value=[{"a": 1}]))
+    more = {**changed("variants", value=[{"a": 2}]), "n": 3}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    second = registration.read(tmp_path / "more.yaml")
+    plan = Plan(
+        ({"a": 1}, {"a": 2}, {"a": 3}),
+        seeds=(0, 1),
+        recipe=declared.recipe(**first.recipe),
+        registrations=(first, second),
+    )
+    toy = Experiment(**PLANNED, plans={"standin": plan})
+    asked = toy.asked("standin")
+    assert [seed for v, seed in asked if v == {"a": 1}] == list(first.seeds)
+    assert [seed for v, seed in asked if v == {"a": 2}] == list(second.seeds)
+    assert [seed for v, seed in asked if v == {"a": 3}] == [0, 1]
+    assert [v["a"] for v, _ in asked] == [1, 2, 3, 1, 2, 3, 2]
 
 
 @pytest.mark.parametrize("field", list(CONTENT))
@@ -189,7 +240,6 @@ PLANNED = {
         ({"recipe": {"steps": 41, "pause": 0.01}}, "recipe.steps"),
         ({"recipe": {"steps": 40}}, "recipe.pause"),
         ({"recipe": {"steps": 40, "pause": 0.01, "warmup": 3}}, "recipe.warmup"),
-        ({"seeds": (0, 1, 2)}, "seeds"),
         ({"variants": ({"a": 1}, {"a": 2})}, "variants"),
         ({"precision": "bf16"}, "precision"),
         ({"data": ("cifar10",)}, "data"),
@@ -201,6 +251,7 @@ def test_a_plan_that_differs_from_its_registration(tmp_path, change, named):
     found = read(tmp_path, CONTENT)
     fields = {"variants": found.variants, "seeds": found.seeds, "recipe": found.recipe}
     fields |= {k: v for k, v in change.items() if k not in ("version", "name")}
+    fields["recipe"] = declared.recipe(**fields["recipe"])
     about = PLANNED | {k: v for k, v in change.items() if k in ("version", "name")}
     with pytest.raises(UserError, match=named):
         Experiment(**about, plans={"standin": Plan(**fields, registrations=(found,))})

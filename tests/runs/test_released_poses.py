@@ -15,6 +15,7 @@ from replab.errors import MissingData, UserError
 from replab.keypoints.codecs import codec
 from replab.runs import released_poses
 from replab.runs.experiment import Cost
+from replab.runs.released_poses import ReleasedRecipe
 from replab.topdown.network import open_network
 from replab.topdown.predict import predict
 from run_contexts import made_context
@@ -39,7 +40,7 @@ def data(tmp_path, monkeypatch):
 
 def context(boxes="gt", colour=None, recipe=None, progress=lambda share, text: None):
     variant = {"weights": NAME, "boxes": boxes} | ({"colour": colour} if colour else {})
-    told = {"draws": 20} | (recipe or {})
+    told = ReleasedRecipe(**{"draws": 20, **(recipe or {})})
     return made_context(variant, told, data="coco-val2017", progress=progress)
 
 
@@ -158,7 +159,7 @@ class TestDeclaring:
     def experiment(self):
         gmacs = {"sb-r50-256x192": 5.0, "sb-r101-256x192": 10.0}
         return released_poses.released(
-            self.VARIANTS, gmacs, needs="much", name="mine", recipe={"beside": {}}
+            self.VARIANTS, gmacs, needs="much", name="mine", recipe=ReleasedRecipe(beside={})
         )
 
     def test_one_plan(self):
@@ -166,7 +167,7 @@ class TestDeclaring:
         assert (made.name, made.deterministic, set(made.plans)) == ("mine", True, {"paper"})
         assert made.needs == {"paper": "much"}
         assert made.plans["paper"].variants == self.VARIANTS
-        assert made.plans["paper"].recipe == {"draws": 1000, "beside": {}}
+        assert made.plans["paper"].recipe.as_json() == {"draws": 1000, "beside": {}}
         assert made.probe is released_poses.probe
 
     def test_what_a_variant_costs_and_fetches(self):

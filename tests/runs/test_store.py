@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+import declared
 from replab import files
 from replab.errors import UserError
 from replab.runs import record
@@ -64,7 +65,7 @@ def test_put_once(tiny):
 def test_another_recipe_is_refused_by_name(tiny):
     spec = tiny.specs("add")[0]
     tiny.store.put(made(spec))
-    changed = replace(spec, recipe={"scale": 11, "drops": (1, 2), "new": None})
+    changed = replace(spec, recipe=declared.recipe(scale=11, drops=(1, 2), new=None))
     with pytest.raises(UserError) as error:
         tiny.store.find(changed)
     text = one_line(error)
@@ -74,16 +75,18 @@ def test_another_recipe_is_refused_by_name(tiny):
     assert "bump the version of 'add' in replications/tiny/experiments.py" in text
     # With the version bumped it is another run.
     assert tiny.store.find(replace(changed, version=2)) is None
-    # Tuples read back as lists: no other recipe.
-    assert tiny.store.find(replace(spec, recipe={"scale": 10, "drops": [1, 2]})) is not None
+    # Tuples read back as lists, and what is None is left out: no other recipe.
+    same = declared.recipe(scale=10, drops=(1, 2), new=None)
+    assert tiny.store.find(replace(spec, recipe=same)) is not None
 
 
 def test_an_added_key_is_another_recipe(tiny):
     spec = tiny.specs("add")[0]
     tiny.store.put(made(spec))
-    for recipe, word in (({**spec.recipe, "new": 1}, "new"), ({"scale": 10}, "drops")):
+    recipes = {"new": {"scale": 10, "drops": (1, 2), "new": 1}, "drops": {"scale": 10}}
+    for word, fields in recipes.items():
         with pytest.raises(UserError, match=rf"another recipe \({word}\)"):
-            tiny.store.find(replace(spec, recipe=recipe))
+            tiny.store.find(replace(spec, recipe=declared.recipe(**fields)))
 
 
 @pytest.mark.faults

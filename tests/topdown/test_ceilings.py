@@ -123,8 +123,9 @@ def test_as_codec_and_evaluation_say(name, target, monkeypatch):
     maps, _ = painter.encode(joints, visible, (192, 256), (48, 64))
     place, score = chosen.decode(maps, centre, scale)
     assert isinstance(seen[0], Predictions)
-    np.testing.assert_array_equal(seen[0].keypoints, place.numpy())
-    np.testing.assert_array_equal(seen[0].scores, score.numpy())
+    # Lots of another size are summed in another order on some processors.
+    np.testing.assert_allclose(seen[0].keypoints, place.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(seen[0].scores, score.numpy(), rtol=1e-6)
     on_map, _ = chosen.locate(maps)
     stride = torch.tensor(chosen.stride((192, 256), (48, 64)), dtype=torch.float64)
     away = (on_map - joints / stride).norm(dim=-1)[visible > 0]
@@ -356,7 +357,9 @@ class TestExperiment:
             if (s.variant["heatmap"], s.variant["codec"]) == ("64x48", "released")
         )
         told = []
-        context = make_context(spec, "cpu", 1, False, tmp_path, lambda *words: told.append(words))
+        context = make_context(
+            spec, "cpu", 1, "eager", tmp_path, lambda *words: told.append(words)
+        )
         metrics = ceilings.CEILINGS.function(context).metrics
         assert metrics["people"] == len(datasets.open_poses("people-test"))
         for suffix in ("", "_exact", "_beyond"):
@@ -369,7 +372,7 @@ class TestExperiment:
     def test_other_people_under_the_name_are_refused(self, ceilings, monkeypatch, tmp_path):
         (spec, *_) = self.plan(ceilings).specs
         monkeypatch.setattr(datasets, "open_poses", lambda name: people(3))
-        context = make_context(spec, "cpu", 1, False, tmp_path, lambda *words: None)
+        context = make_context(spec, "cpu", 1, "eager", tmp_path, lambda *words: None)
         with pytest.raises(UserError, match="people-test holds other people than the published"):
             ceilings.CEILINGS.function(context)
 

@@ -17,6 +17,7 @@ from replab.training.distributed import Ranks
 from replab.training.image_folders import Augmentation as FolderAugmentation
 from replab.training.image_folders import FolderBatches
 from replab.training.poses import PoseTraining, make_batches
+from replab.training.recipe import TrainingRecipe
 from replab.training.sharing import _group_of
 
 GRADIENTS = (
@@ -214,7 +215,9 @@ class TestShares:
             size=(48, 64),
             codec=codec("released", sigma=1.0),
             augmentation=Augmentation(0.3, 30.0),
-            recipe={"batch_size": 4},
+            recipe=TrainingRecipe(
+                iterations=1, batch_size=4, optimiser="adam", lr=0.1, schedule="cosine"
+            ),
             streamed=streamed,
         )
         made = []

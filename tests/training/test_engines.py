@@ -11,16 +11,17 @@ from killed_runs import killed_after
 from replab.errors import UserError
 from replab.training import batches, checkpoints, engines, loop
 from replab.training.loop import train
+from replab.training.recipe import ImageRecipe
 
-RECIPE = {
-    "iterations": 6,
-    "batch_size": 8,
-    "lr": 0.05,
-    "schedule": "cosine",
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": False,
-}
+RECIPE = ImageRecipe(
+    iterations=6,
+    batch_size=8,
+    lr=0.05,
+    schedule="cosine",
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=False,
+)
 BATCH = (torch.zeros(8, 3, 8, 8), torch.zeros(8, dtype=torch.int64))
 
 
@@ -51,7 +52,7 @@ class Machine:
         return step
 
 
-def choose(machine, cache, *, iterations=10**6, model=None):
+def choose(machine, cache, *, iterations=10**8, model=None):
     return engines.choose(
         model or net(),
         BATCH,

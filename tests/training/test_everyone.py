@@ -12,9 +12,15 @@ from replab.keypoints.augmentation import Augmentation, augment, draw
 from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import codec
 from replab.training.poses import PoseTraining, make_batches
+from replab.training.recipe import TrainingRecipe
 
 SIZE, HEATMAP, COUNT, SEED = (48, 64), (12, 16), 10, 3
 AUGMENTED = Augmentation(0.3, 30.0, flip=0.5)
+
+
+RECIPE = TrainingRecipe(
+    iterations=1, batch_size=COUNT, optimiser="adam", lr=1e-3, schedule="cosine"
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def batches(people, *, streamed=False, **changes):
         size=SIZE,
         codec=codec("released", sigma=1.0),
         augmentation=AUGMENTED,
-        recipe={"batch_size": COUNT},
+        recipe=RECIPE,
         strides=(4, 4),
         margin=1.6,
         everyone=True,
@@ -102,7 +108,7 @@ def test_the_middle_s_targets_are_those_of_a_training_with_one_label_set(people)
 
 def test_a_person_alone_has_nobody_else(people):
     first = people.select(np.unique(people.image_of, return_index=True)[1])
-    recipe = {"batch_size": 4}
+    recipe = replace(RECIPE, batch_size=4)
     both = batches(first, recipe=recipe).batch(0)
     one = batches(first, recipe=recipe, everyone=False).batch(0)
     assert all(torch.equal(a, b) for a, b in zip(both, one, strict=True))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,16 +20,17 @@ from replab.errors import CheckFailed, UserError
 from replab.training import checkpoints, loop
 from replab.training.batches import DeviceImages, shuffled
 from replab.training.loop import Diverged, History
+from replab.training.recipe import ImageRecipe
 
-RECIPE = {
-    "iterations": 50,
-    "batch_size": 16,
-    "lr": 0.05,
-    "schedule": "cosine",
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": True,
-}
+RECIPE = ImageRecipe(
+    iterations=50,
+    batch_size=16,
+    lr=0.05,
+    schedule="cosine",
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=True,
+)
 
 
 def separable(count=96, seed=0):
@@ -67,7 +69,7 @@ def assert_same(one, other):
 
 def test_it_learns():
     model = net()
-    trained = train(model, {**RECIPE, "iterations": 150})
+    trained = train(model, replace(RECIPE, iterations=150))
     loss = trained.history.loss
     assert len(loss) == len(trained.history.error) == 150
     assert loss[0] > 0.8
@@ -81,11 +83,11 @@ def test_it_learns():
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"schedule": "steps", "drops": [20, 40]}, {"augment": False}, {"warm_up_rate": 0.01}],
+    [{}, {"schedule": "steps", "drops": (20, 40)}, {"augment": False}, {"warm_up_rate": 0.01}],
     ids=lambda change: next(iter(change), "as it is"),
 )
 def test_equal_to_a_plain_loop(change):
-    recipe = {**RECIPE, **change}
+    recipe = replace(RECIPE, **change)
     model, plain = net(), net()
     history = train(model, recipe).history
 
@@ -94,14 +96,14 @@ def test_equal_to_a_plain_loop(change):
     scheduler_rate = {
         "cosine": lambda i: 0.05 * (1 + torch.cos(torch.tensor(torch.pi * i / 50)).item()) / 2,
         "steps": lambda i: 0.05 if i < 20 else 0.005 if i < 40 else 0.0005,
-    }[recipe["schedule"]]
+    }[recipe.schedule]
     losses, errors = [], []
     plain.train()
     for iteration in range(50):
         rate = scheduler_rate(iteration)
-        if "warm_up_rate" in recipe:
+        if recipe.warm_up_rate:
             # 50 iterations are no whole window: it is never over.
-            rate = recipe["warm_up_rate"]
+            rate = recipe.warm_up_rate
         for group in optimiser.param_groups:
             group["lr"] = rate
         images, labels = source.batch(iteration)
@@ -129,7 +131,7 @@ def test_fifty_steps_of_a_paper_net_are_those_of_a_plain_loop(one_thread, kind, 
     leave the double one within some ten steps (on processors without AVX-512 the fifth step is
     already 0.0012 apart).
     """
-    recipe = {**RECIPE, "lr": 0.02, "schedule": "steps", "drops": [30], "batch_size": 8}
+    recipe = replace(RECIPE, lr=0.02, schedule="steps", drops=(30,), batch_size=8)
     generator = torch.Generator().manual_seed(3)
     data = DeviceImages(
         torch.randn(64, 3, 16, 16, generator=generator, dtype=torch.float64).to(kind),
@@ -163,7 +165,7 @@ def test_a_real_net_twice_and_another_seed():
     data = DeviceImages(
         torch.randn(40, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 10
     )
-    recipe = {**RECIPE, "iterations": 4, "batch_size": 8}
+    recipe = replace(RECIPE, iterations=4, batch_size=8)
     histories, nets = [], []
     for seed in (0, 0, 1):
         torch.manual_seed(0)
@@ -176,7 +178,7 @@ def test_a_real_net_twice_and_another_seed():
 
 def test_progress_and_steps():
     told, stepped = [], []
-    recipe = {**RECIPE, "iterations": 4}
+    recipe = replace(RECIPE, iterations=4)
     trained = train(
         net(),
         recipe,
@@ -197,7 +199,7 @@ def test_evaluations_on_the_way(tmp_path):
         model.eval()
         return float(len(asked))
 
-    recipe = {**RECIPE, "iterations": 10, "evaluate_every": 4}
+    recipe = replace(RECIPE, iterations=10, evaluate_every=4)
     watched, alone = net(), net()
     history = train(watched, recipe, evaluate=evaluate).history
     assert history.tests == [(4, 1.0), (8, 2.0), (10, 3.0)]
@@ -223,7 +225,7 @@ def test_evaluations_on_the_way(tmp_path):
 
 def test_losses_read_in_lots_are_the_same(monkeypatch):
     """As on a GPU, which would have to stop for each number."""
-    recipe = {**RECIPE, "iterations": 120, "warm_up_rate": 0.01}
+    recipe = replace(RECIPE, iterations=120, warm_up_rate=0.01)
     each, lots = net(), net()
     expected = train(each, recipe).history
     assert expected.error[0] > 0
@@ -238,7 +240,7 @@ def test_losses_read_in_lots_are_the_same(monkeypatch):
 def test_divergence_is_noticed_in_lots(monkeypatch):
     monkeypatch.setattr(loop, "READ_EVERY", {})
     with pytest.raises(Diverged, match="at iteration"):
-        train(net(), {**RECIPE, "lr": 1e30, "iterations": 60})
+        train(net(), replace(RECIPE, lr=1e30, iterations=60))
 
 
 def test_history():
@@ -309,7 +311,7 @@ def test_checkpoints_come_by_time(tmp_path, monkeypatch):
     def wait(iteration, model):
         now[0] += 4.0
 
-    train(net(), {**RECIPE, "iterations": 14}, checkpoint=tmp_path / "c.pt", after_step=wait)
+    train(net(), replace(RECIPE, iterations=14), checkpoint=tmp_path / "c.pt", after_step=wait)
     assert saved == [6, 12, 14]
 
 
@@ -325,7 +327,7 @@ def test_checkpoints_that_take_long_come_less_often(tmp_path, monkeypatch):
         now[0] += 10.0
 
     monkeypatch.setattr(checkpoints, "save", save)
-    train(net(), {**RECIPE, "iterations": 20}, checkpoint=tmp_path / "c.pt", after_step=step)
+    train(net(), replace(RECIPE, iterations=20), checkpoint=tmp_path / "c.pt", after_step=step)
     # Twenty seconds to the first; each took two, so the next come a minute later.
     assert saved == [3, 10, 17, 20]
 
@@ -391,8 +393,8 @@ def test_a_broken_checkpoint_is_started_anew(half, capsys, damage):
 @pytest.mark.parametrize(
     "change",
     [
-        {"recipe": {**RECIPE, "lr": 0.1}},
-        {"recipe": {**RECIPE, "iterations": 10}},
+        {"recipe": replace(RECIPE, lr=0.1)},
+        {"recipe": replace(RECIPE, iterations=10)},
         {"seed": 1},
         {"precision": "bf16"},
     ],
@@ -483,7 +485,7 @@ def test_divergence_is_one_line():
 
 
 def test_divergence_later():
-    recipe = {**RECIPE, "lr": 1e38, "weight_decay": 0.0}
+    recipe = replace(RECIPE, lr=1e38, weight_decay=0.0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
     with pytest.raises(Diverged, match=r"at iteration [1-9]\d* \(learning rate \S+, fp32\)"):
         train(model, recipe)

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def run(mechanism, images, tmp_path, monkeypatch):
     mechanism._images.cache_clear()
 
     def run(net="plain", depth=8, norm="none", activation="relu", init="he", seed=0, **changes):
-        recipe = {**mechanism.RECIPE, **TINY, **changes}
+        recipe = replace(mechanism.RECIPE, **{**TINY, **changes})
         variant = mechanism._variant(net, depth, norm, activation, init)
         return mechanism.mechanism(
             made_context(variant, recipe, seed=seed, data="generated-shapes", workspace=tmp_path)
@@ -99,14 +100,14 @@ def test_a_net_that_overflows_in_its_last_step_has_diverged(run):
 
 
 def test_the_deepest_nets_are_not_trained(run):
-    result = run(untrained_depths=[8])
+    result = run(untrained_depths=(8,))
     assert set(result.metrics) == {"diverged"} | NUMBERS
     assert result.iterations == 0
     assert result.metrics["diverged"] == 0
 
 
 def test_gradients_that_underflow_are_counted_and_put_at_the_floor(run):
-    result = run(depth=56, init="constant", untrained_depths=[56])
+    result = run(depth=56, init="constant", untrained_depths=(56,))
     assert result.metrics["zero_gradients"] == 55
     assert result.metrics["log_gradient_first"] == LOG_FLOOR
     assert result.series["log_gradient"]["y"] == [round(LOG_FLOOR, 4)] * 55

@@ -8,18 +8,19 @@ from torch import nn
 
 from replab.training import batches, probing
 from replab.training.probing import Pace
+from replab.training.recipe import ImageRecipe
 
-RECIPE = {
-    "iterations": 5000,
-    "batch_size": 4,
-    "lr": 0.01,
-    "schedule": "steps",
-    "drops": [3000],
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": False,
-    "evaluate_every": 10,
-}
+RECIPE = ImageRecipe(
+    iterations=5000,
+    batch_size=4,
+    lr=0.01,
+    schedule="steps",
+    drops=(3000,),
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=False,
+    evaluate_every=10,
+)
 
 
 class Slow(nn.Module):

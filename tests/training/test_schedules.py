@@ -1,6 +1,7 @@
 """Learning rates at the corners of §4.2, and as pure functions of the iteration."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,17 @@ from hypothesis import strategies as st
 
 from replab.training import schedules
 from replab.training.history import History, WarmUp
+from replab.training.recipe import TrainingRecipe
 
-PAPER = {"schedule": "steps", "lr": 0.1, "drops": [32_000, 48_000], "iterations": 64_000}
+PAPER = TrainingRecipe(
+    schedule="steps",
+    lr=0.1,
+    drops=(32_000, 48_000),
+    iterations=64_000,
+    batch_size=128,
+    momentum=0.9,
+    weight_decay=1e-4,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +38,9 @@ def test_steps_of_the_paper(iteration, rate):
 
 
 def test_cosine():
-    rate = schedules.from_recipe({"schedule": "cosine", "lr": 0.05, "iterations": 800}, History())
+    rate = schedules.from_recipe(
+        replace(PAPER, schedule="cosine", lr=0.05, iterations=800), History()
+    )
     assert rate(0) == 0.05
     assert rate(400) == pytest.approx(0.025)
     assert rate(200) == pytest.approx(0.05 * (1 + math.sqrt(0.5)) / 2)
@@ -44,10 +56,8 @@ def test_linear_warm_up():
 
 
 def test_an_unknown_schedule():
-    with pytest.raises(
-        ValueError, match="unknown schedule 'linear'; there are cosine, steps and plateau"
-    ):
-        schedules.from_recipe({"schedule": "linear", "lr": 0.1}, History())
+    with pytest.raises(ValueError, match="'linear'; it must be 'steps' or 'cosine' or 'plateau'"):
+        replace(PAPER, schedule="linear")
 
 
 @given(order=st.permutations(range(0, 64_000, 4_000)))
@@ -128,20 +138,24 @@ def test_warm_up_looks_at_each_stretch_once():
     assert history.error.read <= 2000
 
 
-PLATEAU = {
-    "schedule": "plateau",
-    "lr": 0.1,
-    "plateau_window": 100,
-    "plateau_patience": 2,
-    "plateau_least": 0.01,
-    "plateau_drops": 2,
-}
+PLATEAU = TrainingRecipe(
+    schedule="plateau",
+    lr=0.1,
+    plateau_window=100,
+    plateau_patience=2,
+    plateau_least=0.01,
+    plateau_drops=2,
+    iterations=2000,
+    batch_size=128,
+    momentum=0.9,
+    weight_decay=1e-4,
+)
 
 
 def plateau_rates(errors, **changes):
     """The rate of every stretch of 100 iterations of a training with these mean errors."""
     history = History()
-    rate = schedules.from_recipe({**PLATEAU, **changes}, history)
+    rate = schedules.from_recipe(replace(PLATEAU, **changes), history)
     seen = []
     for error in errors:
         seen.append(rate(len(history.error)))
@@ -176,4 +190,4 @@ def test_plateau_resumed_anywhere_decides_alike():
 
 def test_plateau_windows_fit_losses_that_are_read_in_lots():
     with pytest.raises(ValueError, match="plateau_window=70 is no multiple of 50"):
-        schedules.from_recipe({**PLATEAU, "plateau_window": 70}, History())
+        schedules.from_recipe(replace(PLATEAU, plateau_window=70), History())

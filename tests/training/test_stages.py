@@ -1,6 +1,7 @@
 """Trainings of nets that predict in stages: losses, gradients, phases, rates, centre maps."""
 
 import dataclasses
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -18,11 +19,12 @@ from replab.keypoints.stage_losses import euclidean_loss
 from replab.training import gradients, loop
 from replab.training.objectives import StageRegression, heatmap_regression
 from replab.training.poses import PoseTraining, make_batches, train_on
+from replab.training.recipe import TrainingRecipe
 from replab.training.signals import LOG_FLOOR
 from replab.training.stage_wise import Phase, one_by_one, stage_parameters, train_in_phases
 from small_nets import MACHINE
 
-RECIPE = {"iterations": 6, "batch_size": 4, "optimiser": "adam", "lr": 3e-3, "schedule": "cosine"}
+RECIPE = TrainingRecipe(iterations=6, batch_size=4, optimiser="adam", lr=3e-3, schedule="cosine")
 
 
 @pytest.fixture(scope="module")
@@ -231,16 +233,12 @@ class TestPhases:
 
 
 class TestRates:
-    SGD: ClassVar = {
-        **RECIPE,
-        "optimiser": "sgd",
-        "momentum": 0.0,
-        "weight_decay": 0.0,
-        "schedule": "steps",
-    }
+    SGD: ClassVar = replace(
+        RECIPE, optimiser="sgd", momentum=0.0, weight_decay=0.0, schedule="steps", drops=()
+    )
 
     def test_stage_1_and_biases_learn_faster(self, people):
-        recipe = {**self.SGD, "iterations": 1, "drops": [], "lr": 1e-3, "rates": "cpm"}
+        recipe = replace(self.SGD, iterations=1, drops=(), lr=1e-3, rates="cpm")
         net, start = net_of(), net_of()
         batches = make_batches(training(), people, seed=0, device="cpu")
         images, *targets = batches.batch(0)
@@ -258,9 +256,9 @@ class TestRates:
             step = -1e-3 * factor * before.grad
             assert torch.allclose(after - before, step, rtol=1e-3, atol=1e-8), name
 
-    def test_unknown_rates(self, people):
-        with pytest.raises(ValueError, match="unknown rates 'vgg'"):
-            train_on(training(recipe={**self.SGD, "drops": [], "rates": "vgg"}), people, seed=0)
+    def test_unknown_rates(self):
+        with pytest.raises(ValueError, match="rates is 'vgg'; it must be 'cpm' or None"):
+            replace(self.SGD, rates="vgg")
 
     def test_what_is_dropped_depends_on_seed_and_iteration_alone(
         self, people, tmp_path, monkeypatch

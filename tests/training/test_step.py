@@ -10,17 +10,18 @@ from replab import models
 from replab.training import batches
 from replab.training.loop import train
 from replab.training.objectives import classification
+from replab.training.recipe import ImageRecipe
 from replab.training.step import EagerStep, GraphStep, make_step
 
-RECIPE = {
-    "iterations": 12,
-    "batch_size": 8,
-    "lr": 0.05,
-    "schedule": "cosine",
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": True,
-}
+RECIPE = ImageRecipe(
+    iterations=12,
+    batch_size=8,
+    lr=0.05,
+    schedule="cosine",
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=True,
+)
 
 CPU = {"device": "cpu", "precision": "fp32", "compiled": False}
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from replab.bench import Benchmark, Step
+from replab.training.recipe import ImageRecipe
 
 NETS = ("cifar_resnet20", "cifar_resnet56")
 BATCH = 128
@@ -52,16 +53,16 @@ def _training(stack: ExitStack, name: str, peer: str) -> tuple[Step, Step]:
     return ours, usual_training(name, peer, stack)
 
 
-RECIPE: dict[str, Any] = {
-    "iterations": STEPS,
-    "batch_size": BATCH,
-    "schedule": "steps",
-    "lr": 0.01,
-    "drops": [],
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "augment": True,
-}
+RECIPE = ImageRecipe(
+    iterations=STEPS,
+    batch_size=BATCH,
+    schedule="steps",
+    lr=0.01,
+    drops=(),
+    momentum=0.9,
+    weight_decay=1e-4,
+    augment=True,
+)
 
 
 def random_images() -> tuple[Any, Any]:

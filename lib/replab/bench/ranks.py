@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import IO
 
@@ -91,7 +92,7 @@ def main(threads: int) -> None:
     from replab.training.loop import train
 
     torch.set_num_threads(threads)
-    recipe = {**cifar.RECIPE, "iterations": STEPS}
+    recipe = replace(cifar.RECIPE, iterations=STEPS)
     model, source = cifar.our_net(NET), cifar.our_batches(*cifar.random_images())
     for _ in sys.stdin:
         train(model, source, recipe, seed=0, device="cpu")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from replab.claims import ancestry, evidence, registered
+from replab.claims.claim import superseded_registrations
 from replab.claims.ledger import Ledger, build, out_of_date, record_digest
 from replab.claims.regression import REGRESSION_LEVEL, Comparison, regress
 from replab.claims.schema import Paper
@@ -53,12 +54,17 @@ def accept(paper: Paper, profile: str, store: Store, *, partial: bool = False) -
             was made with another recipe, or registered runs are missing; then nothing is written.
     """
     found, left_out = _countable(paper, evidence.gather(paper, profile, store))
+    if left_out and not found:
+        more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        raise UserError(f"nothing to accept: {left_out[0]}{more}")
     if not found:
         raise UserError(
             f"nothing to accept: no records of {paper.name}, profile {profile}; run "
             f"`nox -s replicate -- {paper.name} --profile {profile}` first"
         )
     for record in found:
+        if record.registration:
+            continue  # held to its registration already
         wanted = paper.replication.experiments[record.experiment].plans[profile].data
         if wanted and record.data["name"] != wanted[0]:
             raise UserError(
@@ -101,9 +107,9 @@ def registration_progress(
     paper: Paper, profile: str, records: Sequence[Record]
 ) -> list[tuple[Registration, int, int]]:
     """For each registration of a profile that is not superseded: runs done, and planned."""
-    superseded = {old for r in paper.registrations.values() for old in r.supersedes}
+    superseded = superseded_registrations(paper)
     return [
-        (r, len(registered.own_records(r, registered.first_finished(records))), planned)
+        (r, len(registered.own_records(r, records)), planned)
         for r in paper.registrations.values()
         if r.profile == profile and r.name not in superseded
         for planned in [len(r.variants) * r.n]
@@ -143,6 +149,8 @@ def other_seeds(paper: Paper, profile: str) -> dict[str, list[int]]:
     """
     found: dict[str, set[int]] = {}
     for record in evidence.committed(paper, profile)[1]:
+        if record.registration:
+            continue
         experiment = paper.replication.experiments[record.experiment]
         planned = experiment.plans[profile].seeds
         if not experiment.deterministic and record.seed not in planned:
@@ -190,7 +198,9 @@ def check(paper: Paper, profile: str) -> list[str]:
         if content["runs"][record.id] != record_digest(record)
     ]
     for record in found:
-        stale = out_of_date(paper, record) or _other_recipe(paper, record)
+        stale = out_of_date(paper, record)
+        if not stale and not record.registration:
+            stale = _other_recipe(paper, record)
         if stale:
             problems.append(f"record {record.id} was accepted, but it is out of date: {stale}")
     problems += filter(None, (registration_problem(paper, record) for record in found))
@@ -204,7 +214,7 @@ def check(paper: Paper, profile: str) -> list[str]:
 def _other_recipe(paper: Paper, record: Record) -> str:
     """How a record's recipe differs from its plan's; empty if it does not."""
     experiment = paper.replication.experiments[record.experiment]
-    recipe = json.loads(json.dumps(dict(experiment.plans[record.profile].recipe)))
+    recipe = experiment.plans[record.profile].recipe.as_json()
     if dict(record.recipe) == recipe:
         return ""
     changed = [k for k in {**record.recipe, **recipe} if record.recipe.get(k) != recipe.get(k)]

@@ -1,6 +1,7 @@
 """Whether git's history confirms that a registration was there before its runs."""
 
 import functools
+import re
 import subprocess
 from pathlib import Path
 
@@ -29,17 +30,20 @@ def state(record: Record) -> str:
 @functools.cache
 def _digests(root: Path, paper: str, commit: str) -> frozenset[str] | None:
     """Digests of a paper's registrations at a commit; None if it is no ancestor of HEAD."""
+    if not re.fullmatch("[0-9a-f]{40}", commit):
+        return None
     if _git(root, "merge-base", "--is-ancestor", commit, "HEAD") is None:
         return None
     folder = f"replications/{paper}/{FOLDER}"
-    listed = _git(root, "ls-tree", "-r", "--name-only", commit, "--", folder)
+    # Relative to the root, which may be a folder of a larger repository.
+    listed = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", folder)
     found = set()
-    for file in (listed or "").splitlines():
-        text = _git(root, "show", f"{commit}:{file}")
+    for file in filter(None, (listed or "").split("\0")):
+        text = _git(root, "show", f"{commit}:./{file}")
         try:
             found.add(digest_of(parse_yaml(text or "", Path(file))))
         # A file that was broken then registers nothing.
-        except (UserError, TypeError, AttributeError, ValueError):
+        except (UserError, TypeError, AttributeError, ValueError, OverflowError, RecursionError):
             continue
     return frozenset(found)
 

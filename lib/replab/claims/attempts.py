@@ -11,6 +11,8 @@ def cheapest_profile(paper: Paper, claim: Claim) -> str | None:
     """The first profile that runs everything a claim rests on."""
     wanted = claim_selectors(claim)
     experiments = paper.replication.experiments
+    if claim.superseded or any(s.experiment not in experiments for s in wanted):
+        return None
     for profile in PROFILES:
         if claim.profile not in (None, profile):
             continue
@@ -31,6 +33,8 @@ def what_it_needs(paper: Paper, claim: Claim, profile: str) -> str:
     """Why a claim was not attempted: what an attempt needs, in words."""
     if not claim.gate:
         return "context: shown, never decided"
+    if claim.superseded:
+        return f"superseded by {claim.superseded}"
     cheapest = cheapest_profile(paper, claim)
     if cheapest is None:
         return f"needs {needs(claim.id, paper.needs)}"

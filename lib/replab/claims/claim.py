@@ -87,6 +87,11 @@ class Paper:
     registrations: Mapping[str, Registration] = field(default_factory=dict, repr=False)
 
 
+def superseded_registrations(paper: Paper) -> set[str]:
+    """Names of the registrations that newer ones put out of date."""
+    return {old for r in paper.registrations.values() for old in r.supersedes}
+
+
 def claim_selectors(claim: Claim) -> list[selectors.Selector]:
     """Every measured number that a claim rests on.
 

@@ -37,11 +37,11 @@ def problem(
         wanted = claim_selectors(claim)
     except (ValueError, IndexError, KeyError) as error:
         return f"a selector is malformed: {error}"
+    if claim.registration is not None:
+        return _registered(claim, wanted)
     found = _unknown_numbers(claim, wanted, replication)
     if found or not claim.gate or not wanted:
         return found
-    if claim.registration is not None:
-        return _registered(claim, wanted)
     fixed = [replication.experiments[s.experiment].deterministic for s in wanted]
     tolerance = tolerances[claim.tolerance]
     try:
@@ -91,7 +91,12 @@ def _registered(claim: Claim, wanted: list[selectors.Selector]) -> str:
     if claim.test is not None or (claim.answer is not None and [claim.answer] != wanted):
         return f"registration {claim.registration.name} rests on other numbers than the answer"
     if claim.registered.comparator == "equivalent":
-        printed.parse(claim.reported)
+        try:
+            reported = printed.parse(claim.reported)
+        except ValueError as error:
+            return str(error)
+        if reported.bound or reported.value != claim.registered.target:
+            return f"its target is {claim.registered.target}, claims.csv prints {reported.text}"
     return ""
 
 

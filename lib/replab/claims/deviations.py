@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from replab import paths
-from replab.claims import yaml_lines
+from replab import paths, yaml_lines
 from replab.claims.claim import Paper, claim_selectors
 from replab.errors import UserError
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from replab.claims import printed, registered, selectors
 from replab.claims.attempts import command, what_it_needs
+from replab.claims.claim import superseded_registrations
 from replab.claims.outcome import Outcome
 from replab.claims.schema import SOURCES, Claim, Paper, Tolerance, claim_selectors
 from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS, decide
@@ -134,10 +135,14 @@ def build(paper: Paper, profile: str, records: Iterable[Record]) -> Ledger:
         UserError: two records stand for the same number, a record lacks a metric or holds a
             number that is not finite, or the records of an experiment must not be compared.
     """
-    own = registered.first_finished(current_records(paper, profile, records))
+    own = current_records(paper, profile, records)
+    superseded = superseded_registrations(paper)
+    outdated = {r.digest for r in paper.registrations.values() if r.name in superseded}
+    # Exploratory claims are about the experiments as they are now.
+    exploratory = registered.one_a_run([r for r in own if r.registration not in outdated])
     _require_one_cohort(paper, profile, own)
     digests = {r.id: record_digest(r) for r in own}
-    decisions = _decide_registered(paper, profile, own)
+    decisions = registered.decide_all(paper, profile, own)
     entries = []
     for claim in paper.claims.values():
         if claim.profile is not None and claim.profile != profile:
@@ -146,36 +151,13 @@ def build(paper: Paper, profile: str, records: Iterable[Record]) -> Ledger:
             found = decisions.get(
                 (claim.id, claim.registration.name if claim.registration else "")
             )
-            entries.append(_entry(paper, claim, profile, own, found))
+            used = exploratory if claim.registration is None else own
+            entries.append(_entry(paper, claim, profile, used, found))
         except ValueError as error:
             raise UserError(
                 f"{paper.name}, profile {profile}, claim {claim.id}: {error}"
             ) from error
     return Ledger(paper.name, profile, entries, digests)
-
-
-def _decide_registered(
-    paper: Paper, profile: str, records: Sequence[Record]
-) -> dict[tuple[str, str], registered.Decision]:
-    """What the registrations of a profile decide, by claim and registration.
-
-    Raises:
-        UserError: a record lacks a metric, or a print is no number.
-    """
-    found: dict[tuple[str, str], registered.Decision] = {}
-    for registration in paper.registrations.values():
-        if registration.profile != profile:
-            continue
-        try:
-            decided = registered.decide(
-                registration, records, lambda claim: paper.claims[claim].reported
-            )
-        except ValueError as error:
-            raise UserError(
-                f"{paper.name}, profile {profile}, registration {registration.name}: {error}"
-            ) from error
-        found |= {(claim, registration.name): d for claim, d in decided.items()}
-    return found
 
 
 def record_digest(record: Record) -> str:

@@ -2,19 +2,22 @@
 
 import datetime
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replab.claims import printed, selectors
+from replab.claims import selectors
+from replab.claims.claim import Paper
 from replab.claims.outcome import (
     INCONCLUSIVE,
     NOT_REPRODUCED,
     REPRODUCED,
+    SLACK,
     Outcome,
     format_difference,
 )
 from replab.claims.statistics import Estimate, combine_by_seed, estimate
+from replab.errors import UserError
 from replab.runs.record import Record
 from replab.runs.registration import Analysis, Contrast, RegisteredClaim, Registration
 
@@ -38,64 +41,83 @@ class _Tested:
     """A claim's contrasts over the seeds that all of its numbers have.
 
     Attributes:
+        seeds: those.
+        effects: of each contrast.
         p: one-sided p-value of the claim; None unless all registered seeds are there.
         p_reversed: one-sided p-value of its opposite.
     """
 
+    seeds: tuple[int, ...]
     effects: tuple[Estimate, ...]
     p: float | None
     p_reversed: float | None
 
 
 def own_records(registration: Registration, records: Iterable[Record]) -> list[Record]:
-    """The records that were made under a registration as it stands, from committed code."""
-    return [
-        r
-        for r in records
-        if r.registration == registration.digest
-        and r.experiment == registration.experiment
-        and r.device in registration.devices
-        and registration.covers(r.variant, r.seed)
-        and not r.provenance["dirty"]
-    ]
+    """The records that count for a registration as it stands, one a run."""
+    return first_finished([r for r in records if not registration.mismatch(r)])
 
 
 def first_finished(records: Iterable[Record]) -> list[Record]:
     """Of registered runs that were done on several devices, the record that was finished first."""
     kept: dict[tuple[Any, ...], Record] = {}
     for record in sorted(records, key=lambda r: (_finished(r), r.id)):
-        key: tuple[Any, ...] = (record.id,)
-        if record.registration:
-            variant = tuple(sorted(record.variant.items()))
-            key = (record.registration, variant, record.seed)
-        kept.setdefault(key, record)
-    return sorted(kept.values(), key=lambda r: r.id)
+        variant = tuple(sorted(record.variant.items()))
+        kept.setdefault((record.registration, variant, record.seed), record)
+    return list(kept.values())
 
 
 def _finished(record: Record) -> float:
-    try:
-        began = datetime.datetime.fromisoformat(str(record.provenance["started"])).timestamp()
-    except ValueError:
-        began = math.inf
-    return began + float(record.provenance["wall_s"])
+    """When a run ended, in seconds; of records that do not say so, at the earliest."""
+    ended = str(record.provenance.get("finished", ""))
+    began = datetime.datetime.fromisoformat(ended or str(record.provenance["started"]))
+    return began.timestamp() + (0.0 if ended else float(record.provenance["wall_s"]))
+
+
+def one_a_run(records: Sequence[Record]) -> list[Record]:
+    """Records of registered runs once each, whatever they were done on; the others as they are."""
+    return [
+        *(r for r in records if not r.registration),
+        *first_finished(r for r in records if r.registration),
+    ]
+
+
+def decide_all(
+    paper: Paper, profile: str, records: Sequence[Record]
+) -> dict[tuple[str, str], Decision]:
+    """What the registrations of a profile decide, by claim and registration.
+
+    Raises:
+        UserError: a record lacks a metric.
+    """
+    found: dict[tuple[str, str], Decision] = {}
+    for registration in paper.registrations.values():
+        if registration.profile != profile:
+            continue
+        try:
+            decided = decide(registration, records)
+        except ValueError as error:
+            raise UserError(
+                f"{paper.name}, profile {profile}, registration {registration.name}: {error}"
+            ) from error
+        found |= {(claim, registration.name): d for claim, d in decided.items()}
+    return found
 
 
 def decide(
     registration: Registration,
     records: Iterable[Record],
-    reported: Callable[[str], str],
 ) -> dict[str, Decision]:
     """Decide the claims of a registration that have any numbers.
 
     Args:
         records: of the paper; those that the registration does not cover are left out.
-        reported: gives what the paper prints in a claim, for `equivalent`.
 
     Raises:
-        ValueError: a record lacks a metric, or a print is no number.
+        ValueError: a record lacks a metric.
     """
     own = own_records(registration, records)
-    tested = {c.id: _test(c, registration, own, reported) for c in registration.claims}
+    tested = {c.id: _test(c, registration, own) for c in registration.claims}
     family = [c.id for c in registration.primary]
     adjusted = _adjust(family, {c: t.p for c, t in tested.items() if t})
     opposite = _adjust(family, {c: t.p_reversed for c, t in tested.items() if t})
@@ -112,7 +134,6 @@ def _test(
     claim: RegisteredClaim,
     registration: Registration,
     records: Sequence[Record],
-    reported: Callable[[str], str],
 ) -> _Tested | None:
     """The claim's effects and p-values; None if no seed has all of its numbers."""
     by_contrast = [_by_seed(contrast, records) for contrast in claim.contrasts]
@@ -122,13 +143,13 @@ def _test(
     values = [[found[seed] for seed in sorted(seeds)] for found in by_contrast]
     effects = tuple(estimate(v, registration.analysis.interval) for v in values)
     if len(seeds) < registration.n:
-        return _Tested(effects, None, None)
+        return _Tested(tuple(sorted(seeds)), effects, None, None)
     if claim.comparator == "equivalent":
-        return _Tested(effects, *_equivalence(claim, effects[0], reported(claim.id)))
+        return _Tested(tuple(sorted(seeds)), effects, *_equivalence(claim, effects[0]))
     # All contrasts must hold, so the least certain one counts; any one of them may be reversed.
     p = max(_p_above(e, claim.margin) for e in effects)
     reverse = min(_p_above(_negative(e), -claim.margin) for e in effects) * len(effects)
-    return _Tested(effects, p, min(1.0, reverse))
+    return _Tested(tuple(sorted(seeds)), effects, p, min(1.0, reverse))
 
 
 def _by_seed(contrast: Contrast, records: Sequence[Record]) -> dict[int, float]:
@@ -144,10 +165,10 @@ def _by_seed(contrast: Contrast, records: Sequence[Record]) -> dict[int, float]:
         return {}
 
 
-def _equivalence(claim: RegisteredClaim, found: Estimate, print_: str) -> tuple[float, float]:
+def _equivalence(claim: RegisteredClaim, found: Estimate) -> tuple[float, float]:
     """One-sided p-values of lying within the margin of the print, and of lying outside."""
-    target = printed.parse(print_).value
-    low, high = target - claim.margin, target + claim.margin
+    assert claim.target is not None
+    low, high = claim.target - claim.margin, claim.target + claim.margin
     inside = max(_p_above(found, low), _p_above(_negative(found), -high))
     outside = min(_p_above(found, high), _p_above(_negative(found), -low))
     return inside, outside
@@ -162,8 +183,10 @@ def _p_above(found: Estimate, bound: float) -> float:
     from scipy.special import stdtr
 
     difference = found.mean - bound
-    if found.deviation == 0:
-        return 0.0 if difference > 0 else 1.0
+    # Rounding of binary floats is no spread and no difference.
+    rounding = SLACK * max(1.0, abs(found.mean), abs(bound))
+    if found.deviation <= rounding:
+        return 0.0 if difference > rounding else 1.0
     t = difference / (found.deviation / math.sqrt(found.n))
     return float(stdtr(found.n - 1, -t))
 
@@ -211,7 +234,7 @@ def _decision(
         why = f"{shown}; {name}p = {least:.2g}{scope}"
     texts = [s for c in claim.contrasts for s in (*c.plus, *c.minus)]
     wanted = list(dict.fromkeys(selectors.parse(text) for text in texts))
-    means = {s: _mean(selectors.values(s, records)) for s in wanted}
+    means = {s: _mean(selectors.values(s, records), found.seeds) for s in wanted}
     measured: float | dict[str, float] = dict(zip(_labels(wanted), means.values(), strict=True))
     if claim.comparator == "equivalent":
         (measured,) = means.values()
@@ -229,7 +252,7 @@ def _decision(
         "p_opposite": _short(against),
         "power": planned_power(claim, registration),
     }
-    runs = [r for r in records if any(s.fits(r.variant) for s in wanted)]
+    runs = [r for r in records if r.seed in found.seeds and any(s.fits(r.variant) for s in wanted)]
     return Decision(Outcome(verdict, measured, interval, n, why), about, runs)
 
 
@@ -257,8 +280,8 @@ def _labels(wanted: Sequence[selectors.Selector]) -> list[str]:
     return labels
 
 
-def _mean(values: Mapping[int, float]) -> float:
-    return math.fsum(values.values()) / len(values)
+def _mean(values: Mapping[int, float], seeds: Sequence[int]) -> float:
+    return math.fsum(values[seed] for seed in seeds) / len(seeds)
 
 
 def _short(p: float | None) -> float | None:
@@ -271,20 +294,44 @@ def planned_power(claim: RegisteredClaim, registration: Registration) -> float:
 
     For a primary claim at the strictest level of Holm's correction, so a lower bound.
     """
-    from scipy.stats import nct
-
     analysis: Analysis = registration.analysis
     family = len(registration.primary) if claim.role == "primary" else 1
-    degrees, root = registration.n - 1, math.sqrt(registration.n)
-    critical = _t_critical(degrees, analysis.alpha / family)
+    n, alpha = registration.n, analysis.alpha / family
     sd, effect = claim.expected.sd, claim.expected.effect
     if claim.comparator == "equivalent":
-        sides = [
-            float(nct.cdf(-critical, degrees, (side - claim.margin) / sd * root))
-            for side in (effect, -effect)
-        ]
-        return round(max(0.0, sum(sides) - 1), 2)
-    return round(float(nct.sf(critical, degrees, (effect - claim.margin) / sd * root)), 2)
+        return round(_equivalence_power(effect / sd, claim.margin / sd, n, alpha), 2)
+    return round(_superiority_power((effect - claim.margin) / sd, n, alpha), 2)
+
+
+def _superiority_power(effect: float, n: int, alpha: float) -> float:
+    """Of a one-sided t-test; the effect in standard deviations."""
+    from scipy.special import ndtr
+
+    spreads = _spreads(n)
+    critical = _t_critical(n - 1, alpha)
+    return float(ndtr(math.sqrt(n) * effect - critical * spreads).mean())
+
+
+def _equivalence_power(effect: float, margin: float, n: int, alpha: float) -> float:
+    """Of two one-sided t-tests; effect and margin in standard deviations."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    root, spreads = math.sqrt(n), _spreads(n)
+    # How far the mean may lie off the print, given the spread that was found.
+    reach = np.maximum(0.0, margin * root - _t_critical(n - 1, alpha) * spreads)
+    inside = ndtr(reach - effect * root) - ndtr(-reach - effect * root)
+    return float(inside.mean())
+
+
+def _spreads(n: int) -> Any:
+    """Equally probable standard deviations of n values, in units of the true one."""
+    import numpy as np
+    from scipy.special import chdtri
+
+    points = 4000
+    upper = (np.arange(points) + 0.5) / points
+    return np.sqrt(chdtri(n - 1, upper) / (n - 1))
 
 
 def _t_critical(degrees: int, alpha: float) -> float:
@@ -318,11 +365,11 @@ def problem(record: Record, registrations: Mapping[str, Registration]) -> str:
             f"registered/ has (of this experiment: {names}); a registration that has runs must "
             "not be edited: restore it from git, or supersede it by a new one"
         )
-    if not own.covers(record.variant, record.seed):
-        return f"seed {record.seed} or its variant is outside registration {own.name}"
-    if record.provenance["dirty"]:
-        return (
-            f"made in a checkout with uncommitted changes, so it does not count for registration "
-            f"{own.name}; run it by `nox -s queue`"
-        )
-    return ""
+    return own.mismatch(record, fingerprint_of(own))
+
+
+def fingerprint_of(registration: Registration) -> str:
+    """Fingerprint of the data that a registration names, known without them; empty for none."""
+    from replab import datasets
+
+    return datasets.fingerprint(registration.data) if registration.data else ""

@@ -1,14 +1,14 @@
 """A paper's files, joined: `paper.yaml`, `claims.csv` and `experiments.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from replab import paths
-from replab.claims import consistency, selectors, yaml_lines
+from replab import paths, yaml_lines
+from replab.claims import consistency, selectors
 from replab.claims.claim import Claim, Paper, claim_selectors, needs
 from replab.claims.claims_csv import COLUMNS, KINDS, SOURCES, read_claims
 from replab.claims.paper_file import (
@@ -87,7 +87,8 @@ def load(name: str) -> Paper:
             raise _error_at(document, table, tests, stated, problem)
     superseded = _superseded(registrations)
     for stated in claims.values():
-        if stated.supports is not None and (newer := _superseded_by(stated, superseded)):
+        newer = _superseded_by(stated, superseded, registrations)
+        if stated.supports is not None and newer:
             claims[stated.id] = replace(stated, superseded=newer)
     return Paper(
         *(name, content.citation, content.tolerances, claims, content.needs, replication),
@@ -137,11 +138,13 @@ def _superseded(registrations: Mapping[str, Registration]) -> dict[str, str]:
     return {old: r.name for r in registrations.values() for old in r.supersedes}
 
 
-def _superseded_by(claim: Claim, superseded: Mapping[str, str]) -> str:
+def _superseded_by(
+    claim: Claim, superseded: Mapping[str, str], registrations: Collection[str]
+) -> str:
     """Name of the registration that puts a scaled claim out of date; empty if none does."""
     if claim.registration is not None:
         return superseded.get(claim.registration.name, "")
-    experiments = sorted({s.experiment for s in claim_selectors(claim)})
+    experiments = sorted({s.experiment for s in claim_selectors(claim)} - set(registrations))
     return next((superseded[name] for name in experiments if name in superseded), "")
 
 
@@ -220,6 +223,10 @@ def _error_at(
     document: yaml_lines.LinedYaml, table: str, tests: Tests, claim: Claim, problem: str
 ) -> UserError:
     """A one-line error at the place that decides a claim: its test, else its row."""
+    if claim.registration is not None:
+        file = f"{claim.registration.name}.yaml"
+        where = Path(table).parent / registering.FOLDER / file
+        return UserError(f"{where}: claims.{claim.id}: {problem}")
     if claim.supports is not None:
         return document.error(("scaled", claim.id), problem)
     if claim.id in tests:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from replab.report.forecast import Forecast
 
 
-def run(options: Namespace) -> None:
+def run(options: Namespace) -> int:
     """`run`: one run, with nothing but torch, numpy and light packages."""
     from replab.cores import available_cores
     from replab.runs import campaign, executors
     from replab.runs.execution import execute
+    from replab.runs.queue import HELD
     from replab.runs.ranks import end_with_process, execute_together
-    from replab.runs.store import Store
+    from replab.runs.store import Busy, Store
     from replab.training import distributed
 
     if options.attached_to is not None:
@@ -37,11 +38,18 @@ def run(options: Namespace) -> None:
         spec = plan()
         place = f"{device}:0" if device == "cuda" else device
         threads = options.threads or available_cores()
-        execute(spec, str(store.folder), place, threads, **how)
+        try:
+            execute(
+                *(spec, str(store.folder), place, threads),
+                wait=options.attached_to is None,
+                **how,
+            )
+        except Busy:
+            return HELD
     else:
         spec = execute_together(plan, store, device, **how)
     if not ranks.first:
-        return
+        return 0
     record = store.find(spec)
     assert record is not None
     if options.keep_weights and record.weights is None:
@@ -53,6 +61,7 @@ def run(options: Namespace) -> None:
     lines += [f"  {name} = {value:.6g}" for name, value in record.metrics.items()]
     lines.append(f"  {record.provenance['wall_s']:.1f} s on {device}, {record.precision}")
     emit(record.as_dict(), options.json, "\n".join(lines))
+    return 0
 
 
 def replicate(options: Namespace) -> int:

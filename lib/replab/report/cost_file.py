@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from replab import paths
-from replab.claims import yaml_lines
+from replab import paths, yaml_lines
 from replab.claims.claim import Paper
 from replab.errors import UserError
 

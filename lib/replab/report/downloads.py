@@ -42,7 +42,7 @@ def needed(
         variants = [v for v in plan.variants if wanted(experiment, v)] if plan else []
         if plan is None or not variants:
             continue
-        names |= {*plan.data[:1], str(plan.recipe.get("test_data", ""))}
+        names |= {*plan.data[:1], str(getattr(plan.recipe, "test_data", ""))}
         names |= {name for variant in variants for name in experiment.fetches(variant)}
     table = entries()
     opened = _fetched(names, table)

@@ -6,18 +6,19 @@ iterate, full batches) stands in each paper's `deviations.yaml`.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from replab.datasets.pose_set import PoseSet
     from replab.runs.pose_runs import PoseJob
+    from replab.training.pose_recipes import CocoNet, CocoRecipe, CocoSchedule
 
 SCORED = "coco-val2017"
 
 
 def job(
-    recipe: Mapping[str, Any],
-    net: Mapping[str, Any],
+    recipe: "CocoRecipe",
+    net: "CocoNet",
     *,
     size: str,
     start: str = "",
@@ -26,8 +27,6 @@ def job(
     """The training of a network on COCO, and how it is scored: on the published detector's boxes.
 
     Args:
-        recipe: `training.recipes.COCO`, or like it.
-        net: `model`, `options`, `colour`, `augmentation` and `schedule` (with what belongs to it).
         size: of the input, height first: `256x192`.
         start: name of the ImageNet weights that it begins with, empty from scratch.
         heads: names of its heads and px of the input in one of their maps, where it has several.
@@ -37,32 +36,31 @@ def job(
         UserError: they are damaged.
     """
     from replab.datasets import pose_weights
-    from replab.keypoints.augmentation import Augmentation
     from replab.keypoints.codecs import codec
     from replab.runs.pose_runs import PoseJob
     from replab.topdown.predict import Reading
     from replab.training.poses import PoseTraining
 
-    options = dict(net["options"])
+    options = net.options.as_json()
     # A stride of 4 with the papers' three transposed convolutions, 8 with two.
     stride = 32 // 2 ** int(options.get("deconv_layers", 3))
-    released = codec("released", sigma=float(recipe["sigmas"][size]))
+    released = codec("released", sigma=recipe.sigmas[size])
     readings = {"": Reading(released)}
     readings |= {f"_{name}": Reading(released, head=i) for i, name in enumerate(heads or {})}
     return PoseJob(
         PoseTraining(
-            model=str(net["model"]),
+            model=net.model,
             options=options,
             size=pose_weights.sides(size),
             strides=tuple(heads.values()) if heads else (stride,),
             codec=released,
-            augmentation=Augmentation(**net["augmentation"]),
-            colour=str(net["colour"]),
+            augmentation=net.augmentation.build(),
+            colour=net.colour,
             weights=pose_weights.find(start) if start else None,
-            streamed=bool(recipe["streamed"]),
-            recipe={**recipe, **net["schedule"]},
+            streamed=recipe.streamed,
+            recipe=recipe.training(net.schedule),
         ),
-        test=partial(detected, str(recipe["test_data"])),
+        test=partial(detected, recipe.test_data),
         readings=readings,
     )
 
@@ -79,14 +77,14 @@ def detected(name: str) -> "PoseSet":
     return coco.load_detected(name.removeprefix("coco-"))
 
 
-def work(gmacs: float, size: str, recipe: Mapping[str, Any], schedule: Mapping[str, Any]) -> float:
+def work(gmacs: float, size: str, recipe: "CocoRecipe", schedule: "CocoSchedule") -> float:
     """Work of a training in 10¹⁸ multiply-adds, about: forward and twice as much backward.
 
     Args:
         gmacs: 10⁹ multiply-adds of a crop of 256×192; other sizes cost in proportion.
     """
     height, width = (int(side) for side in size.split("x"))
-    people = float(schedule["iterations"]) * float(recipe["batch_size"])
+    people = float(schedule.iterations) * recipe.batch_size
     return 3e-9 * gmacs * (height * width) / (256 * 192) * people
 
 

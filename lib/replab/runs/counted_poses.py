@@ -1,8 +1,10 @@
 """Counts of pose networks for an experiment: parameters and multiply-adds. CPU, no data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from replab.recipe import Recipe
 from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
 
 if TYPE_CHECKING:
@@ -11,6 +13,17 @@ if TYPE_CHECKING:
 NAME = "counts"
 # Joints of COCO, whose tables most networks stand in; a variant may name another number.
 NUM_JOINTS = 17
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountRecipe(Recipe):
+    """What counting is told beyond the variant.
+
+    Attributes:
+        num_joints: of networks whose variant names none.
+    """
+
+    num_joints: int = NUM_JOINTS
 
 
 def measure(model: str, size: str, **options: Any) -> "tuple[int, Macs]":
@@ -39,7 +52,7 @@ def measure(model: str, size: str, **options: Any) -> "tuple[int, Macs]":
 def options_of(context: RunContext) -> dict[str, Any]:
     """The network's options in a variant: all of it but `model` and `input`."""
     named = {k: v for k, v in context.variant.items() if k not in ("model", "input")}
-    return {"num_joints": context.recipe["num_joints"], **named}
+    return {"num_joints": context.recipe.num_joints, **named}
 
 
 def count(context: RunContext) -> RunResult:
@@ -63,18 +76,17 @@ def count(context: RunContext) -> RunResult:
 def counts(
     variants: Sequence[Variant],
     *,
-    recipe: Mapping[str, Any] | None = None,
+    recipe: CountRecipe | None = None,
     function: Callable[[RunContext], RunResult] = count,
 ) -> Experiment:
     """The experiment `counts` of a paper, the same in all profiles.
 
     Args:
         variants: each a `model`, an `input` and options of the network.
-        recipe: what `function` is told beyond `num_joints`.
+        recipe: what `function` is told.
         function: `count`, or one that adds metrics of the paper's own to what it gives.
     """
-    told = {"num_joints": NUM_JOINTS, **(recipe or {})}
-    plan = Plan(tuple(variants), recipe=told)
+    plan = Plan(tuple(variants), recipe=recipe or CountRecipe())
     return Experiment(
         name=NAME,
         version=1,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -36,6 +37,7 @@ def execute(
     threads: int,
     engine: str = "auto",
     keep_weights: bool = False,
+    wait: bool = True,
 ) -> str:
     """Do one run unless its record is there, and write the record.
 
@@ -46,16 +48,18 @@ def execute(
         engine: of trainings: `auto`, `eager` or `compiled`.
         keep_weights: keep the trained network's weights whatever the plan says; a run that was
             done without is done again, and its new record takes the old one's place.
+        wait: for another process that does the run now.
 
     Returns:
         The run's id.
 
     Raises:
         RunFailed: the experiment ended in an error; the log with its traceback is named.
+        Busy: another process does the run now, and `wait` is false.
         UserError: data are missing, or the store cannot be written.
     """
     store = Store(Path(store_folder))
-    with store.claim(spec):
+    with store.claim(spec, wait=wait):
         try:
             found = store.find(spec)
             if found is None or (keep_weights and not kept_weights.has(store, found)):
@@ -92,7 +96,9 @@ def _compute(
             engine=result.engine,
             ranks=distributed.current().size,
         )
-        provenance = replace(provenance, dirty=provenance.dirty or log.dirty)
+        # Of the code that was loaded, whatever was committed or edited meanwhile.
+        dirty = provenance.dirty or log.dirty
+        provenance = replace(provenance, commit=log.commit, dirty=dirty)
         # Before the record: one that names weights is never without them.
         keep = keep_weights or experiment.plans[spec.profile].keeps_weights
         weights = kept_weights.keep(store, spec, result) if keep else None
@@ -183,6 +189,9 @@ class SessionLog:
         commit, dirty = checkout_state(paths.root())
         noted = read_log(workspace)
         if not noted:
+            if spec.registration:
+                # A checkpoint of which nobody knows under which code it was made.
+                clear_folder(workspace)
             return cls(
                 workspace / LOG_FILE,
                 Stopwatch(),
@@ -229,6 +238,15 @@ class SessionLog:
             "dirty": self.dirty,
         }
         write_json(self.path, noted)
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove what is in a folder."""
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def read_log(workspace: Path) -> dict[str, Any]:

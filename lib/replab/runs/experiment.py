@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from replab import paths
 from replab.errors import UserError
+from replab.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +44,7 @@ class Plan:
 
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...] = (0,)
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=Recipe)
     data: tuple[str, ...] = ()
     split: str = ""
     precision: str = "fp32"
@@ -53,6 +54,13 @@ class Plan:
     def registration_of(self, variant: Variant, seed: int) -> "Registration | None":
         """The registration that covers a run; None if it is exploratory."""
         return next((r for r in self.registrations if r.covers(variant, seed)), None)
+
+    def seeds_of(self, variant: Variant) -> tuple[int, ...]:
+        """The seeds of a variant: those of the registration that names it, else the plan's."""
+        for registration in self.registrations:
+            if dict(variant) in [dict(v) for v in registration.variants]:
+                return registration.seeds
+        return self.seeds
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class Experiment:
     changelog: Mapping[int, str]
     deterministic: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)
-    cost: Callable[[Variant, Mapping[str, Any]], float] = lambda variant, recipe: 1.0
+    cost: Callable[[Variant, Any], float] = lambda variant, recipe: 1.0
     fetches: Callable[[Variant], tuple[str, ...]] = lambda variant: ()
     fingerprint: Callable[[Variant], str] = lambda variant: ""
     probe: Callable[["RunContext"], "Cost"] | None = None
@@ -112,15 +120,17 @@ class Experiment:
             "profile": (registration.profile, profile),
             "data": (tuple(filter(None, [registration.data])), plan.data),
             "precision": (registration.precision, plan.precision),
-            "seeds": (registration.seeds, plan.seeds),
-            "variants": ([v for v in registration.variants if dict(v) not in planned], []),
+            "variants": ([dict(v) for v in registration.variants if dict(v) not in planned], []),
         }
-        recipe = {**registration.recipe, **plan.recipe}
-        pairs |= {f"recipe.{k}": (registration.recipe.get(k), plan.recipe.get(k)) for k in recipe}
+        registered_recipe, own = registration.recipe, plan.recipe.as_json()
+        pairs |= {
+            f"recipe.{k}": (registered_recipe.get(k), own.get(k))
+            for k in {**registered_recipe, **own}
+        }
         for what, (registered, now) in pairs.items():
             if registered != now:
                 raise UserError(
-                    f"registration {registration.name} has {what} {registered}, but experiment "
+                    f"registered/{registration.name}.yaml has {what} {registered}, but experiment "
                     f"{self.name} has {now}; a changed experiment takes a new version and a new "
                     "registration that supersedes the old one"
                 )
@@ -138,9 +148,12 @@ class Experiment:
         plan = self.plans.get(profile)
         if plan is None:
             return []
-        chosen = plan.seeds if seeds is None or self.deterministic else seeds
+        own = seeds is None or self.deterministic
+        chosen = [(v, plan.seeds_of(v) if own else seeds or ()) for v in plan.variants]
         # A seed that is asked for twice is one run, and must not count twice in a mean.
-        return [(v, seed) for seed in dict.fromkeys(chosen) for v in plan.variants]
+        unique = [(v, tuple(dict.fromkeys(found))) for v, found in chosen]
+        longest = max((len(found) for _, found in unique), default=0)
+        return [(v, found[i]) for i in range(longest) for v, found in unique if i < len(found)]
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,7 @@ class RunContext:
 
     variant: Variant
     seed: int
-    recipe: Mapping[str, Any]
+    recipe: Any
     data: str
     device: str
     precision: str

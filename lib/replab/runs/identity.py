@@ -1,15 +1,20 @@
 """What makes two runs the same run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from replab.errors import UserError
 from replab.files import canonical_json, sha256_bytes
-from replab.hardware import native_precision
-from replab.runs.experiment import Experiment, Plan, Variant
-
-DEVICE_CLASSES = ("cpu", "cuda", "mps")
+from replab.hardware import DEVICE_CLASSES, native_precision
+from replab.recipe import Recipe
+from replab.runs.experiment import (
+    Experiment,
+    Plan,
+    Variant,
+    load_replication,
+    require_experiment,
+)
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,20 @@ class RunSpec:
     split: str
     precision: str
     device: str
-    recipe: Mapping[str, Any]
+    recipe: Recipe
     registration: str = ""
 
     @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that name the run."""
-        return run_id(asdict(self) | {"variant": dict(self.variant)})
+        return run_id(vars(self) | {"variant": dict(self.variant)})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Other processes take the recipe from the code: its class is the replication's own, which
+        # cannot be imported by its name.
+        return planned_spec, (
+            {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"},
+        )
 
     @property
     def label(self) -> str:
@@ -47,18 +59,28 @@ class RunSpec:
         return f"{self.experiment}[{format_variant(self.variant)}] seed {self.seed}"
 
 
-def run_id(fields: Mapping[str, Any]) -> str:
+def planned_spec(values: Mapping[str, Any]) -> RunSpec:
+    """The run with these fields, and the recipe of its plan.
+
+    Raises:
+        UserError: there is no such paper or experiment.
+    """
+    experiment = require_experiment(load_replication(values["paper"]), values["experiment"])
+    return RunSpec(**{**values, "recipe": experiment.plans[values["profile"]].recipe})
+
+
+def run_id(values: Mapping[str, Any]) -> str:
     """The id that belongs to a spec's or a record's fields."""
     identity = {
-        "paper": fields["paper"],
-        "experiment": fields["experiment"],
-        "version": fields["version"],
-        "variant": dict(sorted(fields["variant"].items())),
-        "seed": fields["seed"],
-        "profile": fields["profile"],
-        "fingerprint": fields["fingerprint"],
-        "precision": fields["precision"],
-        "device": device_class(fields["device"]),
+        "paper": values["paper"],
+        "experiment": values["experiment"],
+        "version": values["version"],
+        "variant": dict(sorted(values["variant"].items())),
+        "seed": values["seed"],
+        "profile": values["profile"],
+        "fingerprint": values["fingerprint"],
+        "precision": values["precision"],
+        "device": device_class(values["device"]),
     }
     return sha256_bytes(canonical_json(identity).encode())[:16]
 
@@ -133,7 +155,7 @@ def plan_runs(
             split=plan.split,
             precision=precision,
             device=kind,
-            recipe=dict(plan.recipe),
+            recipe=plan.recipe,
             registration=registered.digest if registered else "",
         )
         for variant, seed in experiment.asked(profile, seeds)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from replab.topdown.predict import Predictions, Reading
     from replab.topdown.scores import Scores
     from replab.training.loop import Batches
+    from replab.training.pose_recipes import PeopleRecipe, PoseRecipe
     from replab.training.poses import PoseTraining
 
 # People that a probe scores, after a few that do not count.
@@ -35,10 +36,7 @@ class PoseJob:
     """A pose network's training and how its last iterate is scored.
 
     Attributes:
-        training: what is trained, and how. Its recipe may hold, beyond what the training takes:
-            `tail` and `curve_points` (as of `History.report`); `evaluate_every`, in iterations,
-            and `glance_people`: the score of so many of the first test people on the way, which
-            decides nothing; `shown_people`: how many predicted people a record keeps.
+        training: what is trained, and how.
         test: opens the people to score on.
         readings: of the heatmaps, by suffix of the metrics' names; the one without a suffix is
             the score of the run.
@@ -52,6 +50,14 @@ class PoseJob:
     readings: "Mapping[str, Reading]"
     watch: "Callable[[Batches], Callable[[int, nn.Module], None]] | None" = None
     further: "Callable[[nn.Module, PoseSet, Scores], Further] | None" = None
+
+    @property
+    def recipe(self) -> "PoseRecipe":
+        """The training's recipe, which also says what its record keeps."""
+        from replab.training.pose_recipes import PoseRecipe
+
+        assert isinstance(self.training.recipe, PoseRecipe)
+        return self.training.recipe
 
 
 @dataclass(frozen=True)
@@ -74,26 +80,22 @@ class PoseTrainings:
 
 
 def job(
-    recipe: Mapping[str, Any],
+    recipe: "PeopleRecipe",
     model: str,
     options: Mapping[str, Any],
     *,
     strides: tuple[int, ...] = (4,),
     readings: "Mapping[str, Reading] | None" = None,
 ) -> PoseJob:
-    """The job of a network under a recipe (see `training.recipes`).
+    """The job of a network under a recipe (see `training.pose_recipes`).
 
     Args:
-        recipe: as of `PoseJob` and `loop.train`; also `input` (width and height in px), `sigma` in
-            px of the heatmaps, `codec` (`released` where it names none), `augmentation`, `margin`
-            and `test_data`.
         model: name for `replab.models.create`.
         options: its options, without the number of joints.
         strides: px of the input in one of the heatmaps, for each head.
         readings: as of `PoseJob`; None for the recipe's own codec and the mirror image.
     """
     from replab import datasets
-    from replab.keypoints.augmentation import Augmentation
     from replab.topdown.predict import Reading
     from replab.training.poses import PoseTraining
 
@@ -102,23 +104,23 @@ def job(
         PoseTraining(
             model=model,
             options=options,
-            size=tuple(recipe["input"]),
+            size=recipe.input,
             strides=strides,
             codec=own,
-            augmentation=Augmentation(**recipe["augmentation"]),
-            margin=float(recipe["margin"]),
+            augmentation=recipe.augmentation.build(),
+            margin=recipe.margin,
             recipe=recipe,
         ),
-        test=partial(datasets.open_poses, recipe["test_data"]),
+        test=partial(datasets.open_poses, recipe.test_data),
         readings=readings or {"": Reading(own)},
     )
 
 
-def recipe_codec(recipe: Mapping[str, Any]) -> "Codec":
+def recipe_codec(recipe: "PeopleRecipe") -> "Codec":
     """How a recipe cuts crops, draws joints and reads heatmaps."""
     from replab.keypoints.codecs import codec
 
-    return codec(str(recipe.get("codec", "released")), sigma=float(recipe["sigma"]))
+    return codec(recipe.codec or "released", sigma=recipe.sigma)
 
 
 def run(context: RunContext, job: PoseJob) -> RunResult:
@@ -134,7 +136,7 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
     from replab.topdown.scores import measure_of
     from replab.training.poses import train_on
 
-    training, recipe = job.training, job.training.recipe
+    training, recipe = job.training, job.recipe
     people, test = datasets.open_poses(context.data), job.test()
     measure = measure_of(test)
     net, trained = train_on(
@@ -145,12 +147,12 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
         precision=context.precision,
         checkpoint=context.workspace / "checkpoint.pt",
         progress=context.progress,
-        evaluate=_glance(context, job, test) if "evaluate_every" in recipe else None,
+        evaluate=_glance(context, job, test) if recipe.evaluate_every else None,
         engine=context.engine,
         watch=job.watch,
     )
     metrics, series = trained.history.report(
-        tail=recipe["tail"], points=recipe["curve_points"], looks=measure
+        tail=recipe.tail, points=recipe.curve_points, looks=measure
     )
     found = _scores(context, job, test, net)
     metrics |= found.metrics
@@ -158,7 +160,7 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
     metrics["params"] = count_parameters(net)
     metrics["macs"] = count_macs(net, (training.channels, height, width)).total
     metrics["gmacs"] = metrics["macs"] / 1e9
-    shown = int(recipe.get("shown_people", 0))
+    shown = recipe.shown_people or 0
     series |= _people(found.predictions[""], shown) if shown else {}
     more: Further = job.further(net, test, found) if job.further else ({}, {})
     return RunResult(
@@ -198,7 +200,7 @@ def _described(context: RunContext, job: PoseJob, test: "PoseSet", score: float)
         sigma=own.sigma,
         head=reading.head,
         precision=context.precision,
-        test_data=str(training.recipe.get("test_data", test.name)),
+        test_data=job.recipe.test_data,
         scores={measure_of(test): score},
     )
 
@@ -210,7 +212,7 @@ def probe(context: RunContext, job: PoseJob) -> Cost:
     from replab.training import probing
     from replab.training.poses import make_batches
 
-    training, recipe = job.training, job.training.recipe
+    training, recipe = job.training, job.recipe
     began = time.perf_counter()
     people, test = datasets.open_poses(context.data), job.test()
     batches = make_batches(training, people, seed=context.seed, device=context.device)
@@ -234,9 +236,9 @@ def probe(context: RunContext, job: PoseJob) -> Cost:
     began = time.perf_counter()
     predict_each(network, few, job.readings)
     per_person = (time.perf_counter() - began) / max(1, len(few))
-    iterations = int(recipe["iterations"])
-    looks = iterations // int(recipe["evaluate_every"]) if "evaluate_every" in recipe else 0
-    scored = looks * int(recipe.get("glance_people", 0)) + len(test)
+    iterations = recipe.iterations
+    looks = iterations // recipe.evaluate_every if recipe.evaluate_every else 0
+    scored = looks * (recipe.glance_people or 0) + len(test)
     return Cost(loaded + pace.seconds(iterations) + scored * per_person, pace.checkpoint_bytes)
 
 
@@ -244,7 +246,7 @@ def _glance(context: RunContext, job: PoseJob, test: "PoseSet") -> "Callable[[nn
     """What is asked of the network on the way: its score on the first test people, percent."""
     from replab.topdown.scores import measure_of
 
-    few = test.first(int(job.training.recipe["glance_people"]))
+    few = test.first(job.recipe.glance_people or 0)
 
     def glance(net: "nn.Module") -> float:
         return _scores(context, job, few, net).metrics[measure_of(few)]

@@ -32,6 +32,7 @@ class Provenance:
         engine: how the main loop computed (`eager`, `compiled`, `cuda-graph`), if there is one.
         ranks: processes that shared the batches; time and memory are the first one's.
         sessions: how often it was begun or gone on with from a checkpoint.
+        finished: UTC, ISO 8601, whole seconds; empty in records of old.
     """
 
     commit: str
@@ -46,6 +47,12 @@ class Provenance:
     engine: str
     ranks: int = 1
     sessions: int = 1
+    finished: str = ""
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601, whole seconds."""
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
 
 
 class Stopwatch:
@@ -62,8 +69,7 @@ class Stopwatch:
     ) -> None:
         self._already = already_s
         self._began = time.perf_counter()
-        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
-        self.started = started or now
+        self.started = started or now()
         self.sessions = sessions
 
     def elapsed(self) -> float:
@@ -88,6 +94,7 @@ class Stopwatch:
             engine=engine,
             ranks=ranks,
             sessions=self.sessions,
+            finished=now(),
         )
 
 

@@ -25,6 +25,10 @@ from replab.runs.registration import Registration
 from replab.runs.store import Store
 
 WORKERS = 2
+# One thread of a processor a run; a GPU's runs are brought by `import`.
+DEVICE = "cpu"
+# The exit code of a worker whose run another process does.
+HELD = 75
 LOOK_S = 1.0
 SAY_EVERY_S = 300.0
 # A worker that dies (out of memory, say) goes on from its checkpoint so many times.
@@ -50,7 +54,11 @@ class QueuedRun:
         return f"{self.spec.paper}: {self.spec.label}"
 
 
-def planned(device: str = "cpu") -> list[QueuedRun]:
+def _is_here(run: QueuedRun) -> bool:
+    return DEVICE in run.registration.devices
+
+
+def planned(device: str = DEVICE) -> list[QueuedRun]:
     """All registered runs of all papers, in the order in which the queue does them.
 
     Registrations by their `order`, within each the first seed of all variants, then the second.
@@ -60,7 +68,9 @@ def planned(device: str = "cpu") -> list[QueuedRun]:
         replication = load_replication(paper)
         for registration, specs in _registered(replication, device):
             cost = replication.experiments[registration.experiment].cost
-            runs = [QueuedRun(s, registration, cost(s.variant, s.recipe)) for s in specs]
+            runs = [
+                QueuedRun(s, registration, max(1e-9, cost(s.variant, s.recipe))) for s in specs
+            ]
             found.append(((registration.order, paper, registration.name), runs))
     return [run for _, runs in sorted(found, key=lambda item: item[0]) for run in runs]
 
@@ -81,15 +91,15 @@ def _registered(
 
 
 def find_record(run: QueuedRun, store: Store) -> Record | None:
-    """The record of a run, made here or committed, on any device that its registration allows."""
+    """The record of a run that counts, made here or committed, on any device that is allowed."""
     for device in run.registration.devices:
         spec = replace(run.spec, device=device)
-        found = store.find(spec)
-        if found is not None:
-            return found
         committed = paths.root() / "results" / spec.paper / "runs" / f"{spec.id}.json"
-        if committed.is_file():
-            return records.read(committed)
+        for path in (store.path(spec.paper, spec.id), committed):
+            if path.is_file():
+                record = records.read(path)
+                if not run.registration.mismatch(record):
+                    return record
     return None
 
 
@@ -167,6 +177,7 @@ def _environment(tree: Path, store_folder: Path) -> dict[str, str]:
 @dataclass
 class _Worker:
     run: QueuedRun
+    commit: str
     process: subprocess.Popen[bytes]
     log: Path
     said: float = field(default_factory=time.monotonic)
@@ -189,6 +200,10 @@ class Queue:
         self._open = planned()
         self._attempts: dict[str, int] = {}
         self._failed: dict[str, str] = {}
+        elsewhere = {r.registration.name for r in self._open if not _is_here(r)}
+        for name in sorted(elsewhere):
+            say(f"registration {name} allows no run on {DEVICE}; see docs/registering.md")
+        self._open = [run for run in self._open if _is_here(run)]
 
     def work(self) -> None:
         """Do all runs that lack a record.
@@ -226,7 +241,7 @@ class Queue:
         self._open = [run for run in self._open if find_record(run, self._store) is None]
         busy = {worker.run.spec.id for worker in self._workers}
         for run in self._open:
-            if len(self._workers) == self._count:
+            if len(self._workers) >= self._count:
                 break
             # Another queue may be doing it.
             if run.spec.id not in busy and not self._store.is_claimed(run.spec):
@@ -238,7 +253,12 @@ class Queue:
 
         A run whose commit is no longer there begins again.
         """
-        began = str(read_log(self._store.workspace(run.spec)).get("commit", ""))
+        log = read_log(self._store.workspace(run.spec))
+        began = str(log.get("commit", ""))
+        if log.get("dirty"):
+            say(f"{run.label} begins again: it began in a checkout with uncommitted changes")
+            self._store.discard_workspace(run.spec)
+            return "", paths.root()
         if not began or began == worktrees.resolve_commit(paths.root()):
             return began, paths.root()
         try:
@@ -252,6 +272,11 @@ class Queue:
     def _begin(self, run: QueuedRun) -> None:
         spec = run.spec
         began, tree = self._code_of(run)
+        path = self._store.path(spec.paper, spec.id)
+        if path.is_file():
+            record = records.read(path)
+            place = self._store.set_aside(record)
+            say(f"{run.label}: {run.registration.mismatch(record)}; its record is now {place}")
         variant = [f"{key}={value}" for key, value in spec.variant.items()]
         words = [
             *("run", spec.paper, spec.experiment, "--profile", spec.profile),
@@ -271,7 +296,8 @@ class Queue:
                 start_new_session=True,
             )
         _lower_priority(process.pid)
-        self._workers.append(_Worker(run, process, log))
+        commit = began or worktrees.resolve_commit(paths.root())
+        self._workers.append(_Worker(run, commit, process, log))
         what = "resumed" if began else "begun"
         code = f", under {began[:12]}" if tree != paths.root() and began else ""
         say(f"{run.label} {what}{code}")
@@ -286,6 +312,10 @@ class Queue:
             record = find_record(run, self._store)
             if record is not None:
                 say(f"{run.label} done in {in_hours(float(record.provenance['wall_s']))}")
+                continue
+            began = read_log(self._store.workspace(run.spec)).get("commit", worker.commit)
+            if code == HELD or began != worker.commit:
+                # Another queue has begun it; `_fill` finds out what is left to do.
                 continue
             attempts = self._attempts[run.spec.id] = self._attempts.get(run.spec.id, 0) + 1
             # A worker that was killed may do better next time; one that says why will not.

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, read_json, write_json
 from replab.runs.execution import RunFailed, execute, failures, make_context
 from replab.runs.experiment import load_replication, require_experiment
-from replab.runs.identity import RunSpec
+from replab.runs.identity import RunSpec, planned_spec
 from replab.runs.store import Store
 from replab.training import distributed
 
@@ -173,7 +172,7 @@ def run_with_ranks(
     log = make_folder(store.folder / "logs") / f"{spec.id}.ranks.log"
     code = 0
     for _ in range(ATTEMPTS):
-        write_json(order, {**asdict(spec), "variant": dict(spec.variant), "recipe": None})
+        write_json(order, {**vars(spec), "variant": dict(spec.variant), "recipe": None})
         code = _launch([str(order), str(store.folder), device], log, threads, ranks)
         if store.find(spec) is not None:
             log.unlink(missing_ok=True)
@@ -272,10 +271,7 @@ def _ordered(path: Path) -> RunSpec:
     Raises:
         UserError: the file is damaged.
     """
-    fields = read_json(path, mend="run the command again")
-    experiment = require_experiment(load_replication(fields["paper"]), fields["experiment"])
-    recipe = dict(experiment.plans[fields["profile"]].recipe)
-    return RunSpec(**{**fields, "recipe": recipe})
+    return planned_spec(read_json(path, mend="run the command again"))
 
 
 if __name__ == "__main__":

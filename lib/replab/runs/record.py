@@ -1,6 +1,5 @@
 """The record of a run: a small JSON file, written once."""
 
-import json
 import math
 import numbers
 import re
@@ -145,8 +144,7 @@ def make(
         seed=spec.seed,
         profile=spec.profile,
         data={"name": spec.data, "fingerprint": spec.fingerprint, "split": spec.split},
-        # As it reads back from the file (tuples as lists), so that equal records are equal.
-        recipe=json.loads(canonical_json(dict(spec.recipe))),
+        recipe=spec.recipe.as_json(),
         iterations=int(result.iterations),
         precision=spec.precision,
         device=spec.device,

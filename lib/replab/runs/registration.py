@@ -1,17 +1,26 @@
 """Registrations: what an experiment will be judged by, written down before its runs begin."""
 
 import functools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from replab import yaml_lines
 from replab.errors import UserError
 from replab.files import canonical_json, read_text, sha256_bytes
+from replab.hardware import DEVICE_CLASSES
+from replab.runs.experiment import PROFILES
+from replab.runs.field_reader import FieldReader
+
+if TYPE_CHECKING:
+    from replab.runs.record import Record
 
 FOLDER = "registered"
 MAX_PRIMARY = 6
+MAX_SEEDS = 1000
 COMPARATORS = ("greater", "equivalent")
 ROLES = ("primary", "secondary")
 # Not in the digest: wording, and what the registration puts out of date.
@@ -19,6 +28,7 @@ PROSE = ("title", "order", "supersedes")
 CLAIM_PROSE = ("supports", "locus", "statement", "metric", "unit")
 # Lists that say the same in any order.
 UNORDERED = ("variants", "devices", "contrasts", "plus", "minus")
+_ID = re.compile(r"[a-z0-9]+([.-][a-z0-9_-]+)*")
 _FIX = "see docs/registering.md"
 
 
@@ -58,6 +68,7 @@ class RegisteredClaim:
         comparator: `greater`: every contrast exceeds `margin`; `equivalent`: the mean of the only
             contrast lies within `margin` of the number that the paper prints.
         margin: in the claim's unit.
+        target: of `equivalent`, the number that the paper prints, as in `claims.csv`.
         supports: the paper's claim that a scaled claim supports; empty for the paper's own claim,
             whose wording stands in `claims.csv`, as do `locus`, `metric` and `unit`.
         statement: the claim in one sentence.
@@ -69,6 +80,7 @@ class RegisteredClaim:
     contrasts: tuple[Contrast, ...]
     margin: float
     expected: Expected
+    target: float | None = None
     supports: str = ""
     locus: str = ""
     statement: str = ""
@@ -139,6 +151,46 @@ class Registration:
     def covers(self, variant: Mapping[str, Any], seed: int) -> bool:
         """Whether a run is one of those that are registered."""
         return seed in self.seeds and dict(variant) in [dict(v) for v in self.variants]
+
+    def mismatch(self, record: "Record", fingerprint: str = "") -> str:
+        """Why a record does not count for this registration, in one line; empty if it does.
+
+        Args:
+            fingerprint: of the data set; not compared if empty.
+        """
+        if record.registration != self.digest:
+            return f"it carries another digest than registration {self.name}"
+        content = str(record.data["fingerprint"]).partition("+")[0]
+        pairs = {
+            "experiment": (record.experiment, self.experiment),
+            "version": (record.version, self.version),
+            "profile": (record.profile, self.profile),
+            "precision": (record.precision, self.precision),
+            "data": (record.data["name"], self.data),
+            "fingerprint of the data": (content, fingerprint or content),
+            "recipe": (dict(record.recipe), dict(self.recipe)),
+        }
+        for what, (found, registered) in pairs.items():
+            if found != registered:
+                return f"its {what} is {found}, registration {self.name} has {registered}"
+        if not self.covers(record.variant, record.seed):
+            return f"seed {record.seed} or its variant is outside registration {self.name}"
+        if record.device not in self.devices:
+            return (
+                f"it was done on {record.device}, registration {self.name} allows "
+                f"{', '.join(self.devices)}"
+            )
+        if record.provenance["dirty"]:
+            return (
+                "it was made in a checkout with uncommitted changes, so it does not count for "
+                f"registration {self.name}; run it by `nox -s queue`"
+            )
+        return ""
+
+    @property
+    def place(self) -> str:
+        """The recipe's place, for messages."""
+        return f"registered/{self.name}.yaml: recipe"
 
     @property
     def primary(self) -> tuple[RegisteredClaim, ...]:
@@ -218,7 +270,8 @@ def parse(text: str, path: Path) -> Registration:
         UserError: as of `read`.
     """
     content = parse_yaml(text, path)
-    reader = _Reader(shown(path))
+    reader = FieldReader(shown(path), _FIX)
+    reader.plain(content, "")
     fields = reader.fields(content, "", _KINDS, optional=("supersedes",))
     reader.require(bool(fields["claims"]), "claims", "names no claim")
     claims = tuple(_claim(reader, name, value) for name, value in fields["claims"].items())
@@ -230,10 +283,18 @@ def parse(text: str, path: Path) -> Registration:
         inside = 0 < getattr(analysis, name) < 1
         reader.require(inside, f"analysis.{name}", "is not between 0 and 1")
     primary = sum(claim.role == "primary" for claim in claims)
+    low = f"is {analysis.alpha}; it must be below 0.5, or both directions could be significant"
+    reader.require(analysis.alpha < 0.5, "analysis.alpha", low)
     few = f"has {primary} primary claims; it takes 1 to {MAX_PRIMARY}"
     reader.require(1 <= primary <= MAX_PRIMARY, "claims", few)
-    reader.require(fields["n"] >= 2, "n", "is less than 2 seeds")
-    reader.require(bool(fields["variants"]), "variants", "names no variant")
+    many = f"is {fields['n']}; it must be 2 to {MAX_SEEDS}"
+    reader.require(2 <= fields["n"] <= MAX_SEEDS, "n", many)
+    reader.require(fields["profile"] in PROFILES, "profile", f"is none of {', '.join(PROFILES)}")
+    reader.texts(fields["devices"], "devices")
+    known = all(device in DEVICE_CLASSES for device in fields["devices"])
+    reader.require(known, "devices", f"has others than {', '.join(DEVICE_CLASSES)}")
+    reader.texts(fields.get("supersedes", []), "supersedes", empty=True)
+    reader.variants(fields["variants"])
     return Registration(
         name=path.stem,
         **{
@@ -255,13 +316,7 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is no YAML mapping with claims.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{shown(path)} is not valid YAML: {reason}; {_FIX}") from error
+    content = yaml_lines.parse(text, shown_as=shown(path)).value
     claims = content.get("claims") if isinstance(content, dict) else None
     if not isinstance(claims, dict) or not all(isinstance(v, dict) for v in claims.values()):
         raise UserError(f"{shown(path)} has no mapping of claims; {_FIX}")
@@ -296,6 +351,7 @@ _CLAIM_KINDS: Mapping[str, type | tuple[type, ...]] = {
     "comparator": str,
     "contrasts": list,
     "margin": (int, float),
+    "target": (int, float),
     "expected": dict,
     **dict.fromkeys(CLAIM_PROSE, str),
 }
@@ -307,9 +363,10 @@ _EXPECTED_KINDS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-def _claim(reader: "_Reader", name: str, value: Any) -> RegisteredClaim:
+def _claim(reader: FieldReader, name: str, value: Any) -> RegisteredClaim:
     place = f"claims.{name}"
-    fields = reader.fields(value, place, _CLAIM_KINDS, optional=CLAIM_PROSE)
+    reader.require(bool(_ID.fullmatch(name)), place, "is no claim id (dotted, lower case)")
+    fields = reader.fields(value, place, _CLAIM_KINDS, optional=(*CLAIM_PROSE, "target"))
     reader.require(fields["role"] in ROLES, f"{place}.role", f"is none of {', '.join(ROLES)}")
     known = fields["comparator"] in COMPARATORS
     reader.require(known, f"{place}.comparator", f"is none of {', '.join(COMPARATORS)}")
@@ -317,49 +374,17 @@ def _claim(reader: "_Reader", name: str, value: Any) -> RegisteredClaim:
     for number, contrast in enumerate(fields["contrasts"]):
         where = f"{place}.contrasts.{number}"
         parts = reader.fields(contrast, where, _CONTRAST_KINDS, optional=("minus",))
-        reader.require(bool(parts["plus"]), f"{where}.plus", "names no number")
+        reader.texts(parts["plus"], f"{where}.plus")
+        reader.texts(parts.get("minus", []), f"{where}.minus", empty=True)
         contrasts.append(Contrast(tuple(parts["plus"]), tuple(parts.get("minus", ()))))
     reader.require(bool(contrasts), f"{place}.contrasts", "names no contrast")
     if fields["comparator"] == "equivalent":
         single = len(contrasts) == 1 and not contrasts[0].minus
         reader.require(single, f"{place}.contrasts", "of `equivalent` must be one number")
         reader.require(fields["margin"] > 0, f"{place}.margin", "of `equivalent` must exceed 0")
+        reader.require("target" in fields, f"{place}.target", "is missing: the printed number")
+    else:
+        reader.require("target" not in fields, f"{place}.target", "is for `equivalent` alone")
     expected = Expected(**reader.fields(fields["expected"], f"{place}.expected", _EXPECTED_KINDS))
     reader.require(expected.sd > 0, f"{place}.expected.sd", "must exceed 0")
     return RegisteredClaim(name, **{**fields, "contrasts": tuple(contrasts), "expected": expected})
-
-
-class _Reader:
-    """Takes a registration apart; what does not fit becomes one line that names file and place."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-
-    def require(self, holds: bool, place: str, problem: str) -> None:
-        """Refuse the file unless a condition holds."""
-        if not holds:
-            raise UserError(f"{self._file}: {place} {problem}; {_FIX}")
-
-    def fields(
-        self,
-        value: Any,
-        place: str,
-        kinds: Mapping[str, type | tuple[type, ...]],
-        optional: Sequence[str] = (),
-    ) -> dict[str, Any]:
-        """A mapping whose fields are all known, there, and of the right kind."""
-        import difflib
-
-        self.require(isinstance(value, dict), place or "the file", "is no mapping")
-        prefix = f"{place}." if place else ""
-        for name in value:
-            near = difflib.get_close_matches(str(name), kinds, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            self.require(name in kinds, f"{prefix}{name}", f"is no known field{hint}")
-        for name, kind in kinds.items():
-            if name not in value:
-                self.require(name in optional, f"{prefix}{name}", "is missing")
-                continue
-            fits = isinstance(value[name], kind) and not isinstance(value[name], bool)
-            self.require(fits, f"{prefix}{name}", f"is {value[name]!r}, which is of another kind")
-        return dict(value)

@@ -7,9 +7,10 @@ ones and are about two points higher. The two are answers to different claims.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from replab.errors import UserError
+from replab.recipe import Recipe
 from replab.runs.experiment import Cost, Experiment, Plan, RunContext, RunResult, Variant
 
 if TYPE_CHECKING:
@@ -79,6 +80,20 @@ def prepare(context: RunContext) -> "tuple[PoseSet, PoseNetwork, Codec]":
     return poses, network, codec("released", sigma=3.0 if known.size[1] == 384 else 2.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReleasedRecipe(Recipe):
+    """How released weights are scored.
+
+    Attributes:
+        draws: sets of pictures drawn for an interval.
+        beside: name of weights → metric → another method's number, percent, as printed for the
+            same input.
+    """
+
+    draws: int = 1000
+    beside: Mapping[str, Mapping[str, float]] | None = None
+
+
 def score_released(context: RunContext) -> RunResult:
     """COCO's ten numbers of released weights, by the protocol of HRNet's section 4.1.
 
@@ -92,7 +107,7 @@ def score_released(context: RunContext) -> RunResult:
 
     poses, network, codec = prepare(context)
     found = evaluate_coco(
-        network, poses, codec, draws=int(context.recipe["draws"]), progress=context.progress
+        network, poses, codec, draws=context.recipe.draws, progress=context.progress
     )
     metrics: dict[str, float] = {"boxes": found.boxes, "poses": found.kept}
     for name, value in found.score.as_dict().items():
@@ -104,7 +119,7 @@ def score_released(context: RunContext) -> RunResult:
         metrics |= {key: 100 * value, f"{key}_ratio": value}
         metrics |= {f"{key}_low": 100 * low, f"{key}_high": 100 * high}
     if context.variant["boxes"] == "detections":
-        metrics |= context.recipe.get("beside", {}).get(context.variant["weights"], {})
+        metrics |= (context.recipe.beside or {}).get(str(context.variant["weights"]), {})
     return RunResult(
         metrics,
         # Most released files have no published checksum: the record says which bytes they were.
@@ -138,7 +153,7 @@ class ScoredCost:
 
     gmacs: Mapping[str, float]
 
-    def __call__(self, variant: Variant, recipe: Mapping[str, Any]) -> float:
+    def __call__(self, variant: Variant, recipe: ReleasedRecipe) -> float:
         """Cost of a variant, whatever the recipe."""
         return 2e-3 * self.gmacs[str(variant["weights"])] * BOXES[str(variant["boxes"])]
 
@@ -149,7 +164,7 @@ def released(
     *,
     needs: str,
     name: str = "released",
-    recipe: Mapping[str, Any] | None = None,
+    recipe: ReleasedRecipe | None = None,
 ) -> Experiment:
     """The experiment on a paper's released weights, of profile `paper`.
 
@@ -158,11 +173,10 @@ def released(
             `gt`) and, to show what the wrong one costs, a `colour`.
         gmacs: name of weights → 10⁹ multiply-adds of a crop.
         needs: as of `Experiment`, in words; `needs_of` writes them.
-        recipe: beyond `draws`, the number of drawings behind an interval.
     """
     plan = Plan(
         tuple(variants),
-        recipe={"draws": 1000, **(recipe or {})},
+        recipe=recipe or ReleasedRecipe(),
         data=("coco-val2017",),
         split="val2017: 5,000 photographs",
     )

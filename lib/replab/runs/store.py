@@ -13,6 +13,10 @@ from replab.runs.identity import RunSpec, format_variant
 from replab.runs.record import Record
 
 
+class Busy(UserError):
+    """Another process does the work that was asked for."""
+
+
 class Store:
     """Records of this machine under `<folder>/runs/<paper>/<id>.json`.
 
@@ -69,19 +73,33 @@ class Store:
         write_json(path, record.as_dict())
         return path
 
+    def set_aside(self, record: Record) -> Path:
+        """Move a record that does not count out of the way, so that its run can be done again.
+
+        Returns:
+            Where it lies now.
+        """
+        folder = make_folder(self.folder / "set-aside" / record.paper)
+        place = folder / f"{record.id}-{len(list(folder.glob(f'{record.id}-*')))}.json"
+        self.path(record.paper, record.id).replace(place)
+        return place
+
     def discard_workspace(self, spec: RunSpec) -> None:
         """Remove a finished run's checkpoints."""
         shutil.rmtree(self.workspace(spec), ignore_errors=True)
 
-    def claim(self, spec: RunSpec) -> contextlib.AbstractContextManager[None]:
+    def claim(
+        self, spec: RunSpec, *, wait: bool = True
+    ) -> contextlib.AbstractContextManager[None]:
         """Hold a run for this process, waiting while another one computes it.
 
         The lock is the operating system's: it is gone when the process is, however it ends.
 
         Raises:
+            Busy: another one computes it, and `wait` is false.
             UserError: the store cannot be written.
         """
-        return self.exclusive(spec.id)
+        return self.exclusive(spec.id, wait=wait)
 
     def is_claimed(self, spec: RunSpec) -> bool:
         """Whether a process holds a run at this moment."""
@@ -98,17 +116,20 @@ class Store:
             return True
 
     @contextlib.contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
+    def exclusive(self, name: str, *, wait: bool = True) -> Iterator[None]:
         """Hold a named piece of work (such as rendering one paper) for this process.
 
         Raises:
+            Busy: another process holds it, and `wait` is false.
             UserError: the store cannot be written.
         """
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
         lock = FileLock(make_folder(self.folder / "locks") / f"{name}.lock")
         try:
-            lock.acquire()
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout as error:
+            raise Busy(f"another process does {name} now") from error
         except OSError as error:
             raise UserError(
                 f"cannot lock {lock.lock_file}: {error.strerror or error}; make the folder "
@@ -126,25 +147,16 @@ def require_same_recipe(found: Record, spec: RunSpec) -> None:
     Raises:
         UserError: the two differ; the message names what to bump.
     """
-    if dict(found.recipe) != _plain(spec.recipe):
+    recipe = spec.recipe.as_json()
+    if dict(found.recipe) != recipe:
         changed = sorted(
-            key
-            for key in {*found.recipe, *spec.recipe}
-            if found.recipe.get(key) != _plain(spec.recipe).get(key)
+            key for key in {*found.recipe, *recipe} if found.recipe.get(key) != recipe.get(key)
         )
         raise UserError(
             f"record {found.id} of {spec.experiment}[{format_variant(spec.variant)}] was made "
             f"with another recipe ({', '.join(changed)}); bump the version of '{spec.experiment}' "
             f"in replications/{spec.paper}/experiments.py, with a changelog line"
         )
-
-
-def _plain(recipe: object) -> dict[str, object]:
-    """A recipe as it reads back from JSON (tuples as lists)."""
-    import json
-
-    plain: dict[str, object] = json.loads(json.dumps(recipe))
-    return plain
 
 
 def read_folder(folder: Path) -> list[Record]:

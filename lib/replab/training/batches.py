@@ -1,14 +1,13 @@
 """Small image sets on the device: batches drawn and augmented there, without worker processes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from replab.training.distributed import Ranks, current
+from replab.training.recipe import ImageRecipe
 
 PAD = 4
 # Images turned into floats at a time: the whole of CIFAR-10 at once would take a gigabyte more.
@@ -156,13 +155,13 @@ class DeviceBatches:
         return images, labels
 
 
-def shuffled(data: DeviceImages, recipe: Mapping[str, Any], seed: int) -> DeviceBatches:
-    """Batches of a set in random order, as a recipe's `batch_size` and `augment` say."""
+def shuffled(data: DeviceImages, recipe: ImageRecipe, seed: int) -> DeviceBatches:
+    """Batches of a set in random order, as a recipe says."""
     order = EpochOrder(
         len(data.labels),
-        int(recipe["batch_size"]),
+        recipe.batch_size,
         seed,
-        augment=bool(recipe["augment"]),
+        augment=recipe.augment,
         device=str(data.labels.device),
     )
     return DeviceBatches(data, order)

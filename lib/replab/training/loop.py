@@ -19,6 +19,7 @@ from replab.models.learning_rates import parameter_groups
 from replab.training import checkpoints, distributed, engines, schedules
 from replab.training.history import Diverged, History, WarmUp
 from replab.training.objectives import Objective, classification
+from replab.training.recipe import TrainingRecipe
 from replab.training.sharing import shared
 from replab.training.step import make_step
 
@@ -62,7 +63,7 @@ class Trained:
 def train(
     model: nn.Module,
     batches: Batches,
-    recipe: Mapping[str, Any],
+    recipe: TrainingRecipe,
     *,
     seed: int,
     objective: Objective = classification,
@@ -84,13 +85,6 @@ def train(
     (each rank draws its own) and for shares of joints, whose mean is taken over the ranks.
 
     Args:
-        recipe: `iterations`, `batch_size`, `lr`, `schedule` (see `schedules.from_recipe`);
-            `optimiser`: `sgd` (the default: momentum and weight decay on every parameter, He et
-            al. 2016, §4.2; needs `momentum` and `weight_decay`) or `adam` (without weight decay,
-            which reaches Adam in neither pose paper's released code); `rates`: `cpm` for groups
-            with rates of their own (see `learning_rates`), else all learn alike; `warm_up_rate`,
-            if not None, is used until the training error falls under 80 % (He et al. 2016, §4.2,
-            for 110 layers); `evaluate_every`, in iterations.
         objective: what is minimised; see `training.objectives`.
         checkpoint: where to keep the state every 20 s, or less often where saving takes long; it
             is resumed from if it is there and of this training (recipe, seed, precision,
@@ -112,17 +106,17 @@ def train(
     ranks, device = distributed.current(), distributed.begin_training(device)
     if engines.require_engine(engine) == "compiled" and not ranks.alone:
         raise UserError("several processes train networks eagerly: no --engine compiled")
-    iterations, batch_size = int(recipe["iterations"]), int(recipe["batch_size"])
+    iterations, batch_size = recipe.iterations, recipe.batch_size
     history = History()
-    schedule = schedules.from_recipe(dict(recipe), history)
-    warm_up = WarmUp(recipe.get("warm_up_rate"), history)
+    schedule = schedules.from_recipe(recipe, history)
+    warm_up = WarmUp(recipe.warm_up_rate, history)
     optimiser = _optimiser(model, recipe)
     # A checkpoint of another recipe would mix two trainings in one record.
-    about = canonical_json({"recipe": dict(recipe), "seed": seed, "precision": precision})
+    about = canonical_json({"recipe": recipe.as_json(), "seed": seed, "precision": precision})
     first, began_with = 0, ""
     if checkpoint:
         first, began_with = _resume(checkpoint, about, device, model, optimiser, history)
-    every = int(recipe.get("evaluate_every") or 0) if evaluate else 0
+    every = (recipe.evaluate_every or 0) if evaluate else 0
     read_every = READ_EVERY.get(device.split(":")[0], READ_EVERY_ELSEWHERE)
     unread: list[tuple[torch.Tensor, torch.Tensor]] = []
     drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
@@ -205,20 +199,16 @@ def _seed_of(seed: int, iteration: int, rank: int) -> int:
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _optimiser(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
-    kind, rate = recipe.get("optimiser", "sgd"), float(recipe["lr"])
-    if kind not in ("adam", "sgd"):
-        raise ValueError(f"unknown optimiser {kind!r}; there are sgd and adam")
-    decay = float(recipe["weight_decay"]) if kind == "sgd" else 0.0
+def _optimiser(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Optimizer:
+    adam = recipe.optimiser == "adam"
+    decay = 0.0 if adam else recipe.weight_decay or 0.0
     groups: Any = model.parameters()
-    if recipe.get("rates") == "cpm":
-        groups = parameter_groups(model, lr=rate, weight_decay=decay)
-    elif recipe.get("rates") is not None:
-        raise ValueError(f"unknown rates {recipe['rates']!r}; there are those of cpm, or none")
-    if kind == "adam":
-        return torch.optim.Adam(groups, lr=rate, fused=True)
+    if recipe.rates == "cpm":
+        groups = parameter_groups(model, lr=recipe.lr, weight_decay=decay)
+    if adam:
+        return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
     return torch.optim.SGD(
-        groups, lr=rate, momentum=float(recipe["momentum"]), weight_decay=decay, fused=True
+        groups, lr=recipe.lr, momentum=recipe.momentum or 0.0, weight_decay=decay, fused=True
     )
 
 

@@ -21,6 +21,7 @@ from replab.training.loop import Batches, Trained, train
 from replab.training.objectives import Objective, StageRegression, heatmap_regression
 from replab.training.pose_batches import Channels, PoseBatches, cut_out
 from replab.training.pose_pictures import PictureBatches
+from replab.training.recipe import TrainingRecipe
 from replab.training.stage_wise import Phase, train_in_phases
 
 # What ImageNet weights do not hold of a pose network.
@@ -60,7 +61,7 @@ class PoseTraining:
     size: Size
     codec: Codec
     augmentation: Augmentation
-    recipe: Mapping[str, Any]
+    recipe: TrainingRecipe
     options: Mapping[str, Any] = field(default_factory=dict)
     strides: tuple[int, ...] = (4,)
     margin: float = 1.0
@@ -173,7 +174,7 @@ def make_batches(
         UserError: a picture is missing or damaged, or a box has no area.
     """
     options: Any = {
-        "batch_size": int(training.recipe["batch_size"]),
+        "batch_size": training.recipe.batch_size,
         "seed": seed,
         "colour": training.colour,
         "mean": training.mean,

@@ -3,16 +3,15 @@
 import itertools
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from replab.training.loop import Batches, train
 from replab.training.objectives import Objective, classification
+from replab.training.recipe import TrainingRecipe
 
 STEPS = 10
 
@@ -39,7 +38,7 @@ class Pace:
 def probe(
     model: nn.Module,
     batches: Batches,
-    recipe: Mapping[str, Any],
+    recipe: TrainingRecipe,
     *,
     device: str,
     precision: str,
@@ -65,7 +64,7 @@ def probe(
     train(
         model,
         batches,
-        {**recipe, "iterations": STEPS},
+        replace(recipe, iterations=STEPS),
         seed=0,
         objective=objective,
         device=device,
@@ -76,6 +75,6 @@ def probe(
     )
     step = statistics.median(b - a for a, b in itertools.pairwise(marks))
     # Loss and error of each iteration, as pickled floats.
-    history = 2 * 9 * int(recipe["iterations"])
+    history = 2 * 9 * recipe.iterations
     size = checkpoint.stat().st_size + history
     return Pace(max(0.0, marks[0] - began - step), step, size)

@@ -1,10 +1,10 @@
 """Learning rates as functions of iteration and history, so a resumed training cannot drift."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from replab.training.history import History, Plateau
+from replab.training.recipe import TrainingRecipe
 
 Schedule = Callable[[int], float]
 
@@ -27,35 +27,29 @@ def warm_up(schedule: Schedule, iterations: int) -> Schedule:
     return lambda iteration: schedule(iteration) * min(1.0, (iteration + 1) / iterations)
 
 
-def from_recipe(recipe: Mapping[str, Any], history: History) -> Schedule:
-    """The schedule that a recipe describes by `schedule`, `lr` and what belongs to each kind.
-
-    `cosine` needs `iterations`; `steps` needs `drops`; `plateau` needs `plateau_window`,
-    `plateau_patience`, `plateau_least` and `plateau_drops` (see `history.Plateau`). With
-    `warm_up_iterations`, the rate rises to it linearly.
-
-    Raises:
-        ValueError: the recipe names an unknown schedule.
-    """
+def from_recipe(recipe: TrainingRecipe, history: History) -> Schedule:
+    """The schedule that a recipe describes; of `plateau` it depends on the history."""
     schedule = _whole(recipe, history)
-    rising = int(recipe.get("warm_up_iterations") or 0)
+    rising = recipe.warm_up_iterations or 0
     return warm_up(schedule, rising) if rising else schedule
 
 
-def _whole(recipe: Mapping[str, Any], history: History) -> Schedule:
-    kind, rate = recipe["schedule"], float(recipe["lr"])
-    if kind == "cosine":
-        return cosine(rate, int(recipe["iterations"]))
-    if kind == "steps":
-        return steps(rate, tuple(recipe["drops"]))
-    if kind == "plateau":
-        plateau = Plateau(
-            rate,
-            history,
-            window=int(recipe["plateau_window"]),
-            patience=int(recipe["plateau_patience"]),
-            least=float(recipe["plateau_least"]),
-            drops=int(recipe["plateau_drops"]),
-        )
-        return lambda iteration: plateau.rate()
-    raise ValueError(f"unknown schedule {kind!r}; there are cosine, steps and plateau")
+def _whole(recipe: TrainingRecipe, history: History) -> Schedule:
+    if recipe.schedule == "cosine":
+        return cosine(recipe.lr, recipe.iterations)
+    if recipe.schedule == "steps":
+        assert recipe.drops is not None
+        return steps(recipe.lr, recipe.drops)
+    assert recipe.plateau_window is not None
+    assert recipe.plateau_patience is not None
+    assert recipe.plateau_least is not None
+    assert recipe.plateau_drops is not None
+    plateau = Plateau(
+        recipe.lr,
+        history,
+        window=recipe.plateau_window,
+        patience=recipe.plateau_patience,
+        least=recipe.plateau_least,
+        drops=recipe.plateau_drops,
+    )
+    return lambda iteration: plateau.rate()

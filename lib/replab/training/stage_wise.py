@@ -3,10 +3,9 @@
 Source: Wei et al. 2016 section 4.1, "Comparison on training schemes", and Fig. 6b.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from replab.models.pose_machine import PoseMachine
 from replab.training.history import History
 from replab.training.loop import Batches, Trained, train
 from replab.training.objectives import StageRegression
+from replab.training.recipe import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def one_by_one(stages: int, share: float = 1.0) -> tuple[Phase, ...]:
 def train_in_phases(
     net: nn.Module,
     batches: Batches,
-    recipe: Mapping[str, Any],
+    recipe: TrainingRecipe,
     phases: Sequence[Phase],
     objective: StageRegression,
     *,
@@ -75,7 +75,7 @@ def train_in_phases(
         raise TypeError(f"{type(net).__name__} has no stages; give a pose machine")
     if abs(sum(phase.share for phase in phases) - 1) > 1e-9 or phases[-1].stages != net.stages:
         raise ValueError("phases have to add up to the whole training and end with all stages")
-    whole, stages = int(recipe["iterations"]), net.stages
+    whole, stages = recipe.iterations, net.stages
     history, done, trained = History(), 0, None
     ends = [round(whole * sum(p.share for p in phases[: i + 1])) for i in range(len(phases))]
     own = stage_parameters(net)
@@ -89,7 +89,7 @@ def train_in_phases(
             trained = train(
                 net,
                 _Later(batches, done),
-                {**recipe, "iterations": end - done, "phase": number},
+                replace(recipe, iterations=end - done, phase=number),
                 seed=seed,
                 objective=replace(objective, supervision="last") if phase.alone else objective,
                 device=device,

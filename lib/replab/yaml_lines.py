@@ -44,9 +44,13 @@ def read(path: Path, *, shown_as: str) -> LinedYaml:
     Raises:
         UserError: the file is missing, is no YAML, or says a key twice.
     """
+    return parse(read_text(path, shown_as=shown_as), shown_as=shown_as)
+
+
+def parse(text: str, *, shown_as: str) -> LinedYaml:
+    """Read the text of a YAML file; arguments and errors as of `read`."""
     import yaml
 
-    text = read_text(path, shown_as=shown_as)
     lines: dict[Location, int] = {}
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replab.claims import yaml_lines
+from replab import yaml_lines
 from replab.errors import UserError
 
 
