@@ -2,6 +2,7 @@
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_where_a_step_goes(one_thread, monkeypatch):
     from replab.bench import cifar
 
     monkeypatch.setattr(cifar, "BATCH", 4)
-    monkeypatch.setattr(cifar, "RECIPE", {**cifar.RECIPE, "batch_size": 4})
+    monkeypatch.setattr(cifar, "RECIPE", replace(cifar.RECIPE, batch_size=4))
     shares = anatomy.step_shares("cifar_resnet8")
     assert sum(shares.values()) == pytest.approx(1)
     assert {"convolution", "batch normalisation", "ReLU", "update"} <= set(shares)

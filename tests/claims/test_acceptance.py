@@ -220,7 +220,7 @@ def bump_version(demo):
 
 
 def change_recipe(demo):
-    demo.edit("experiments.py", '"iterations": 10', '"iterations": 20')
+    demo.edit("experiments.py", "iterations: int = 10", "iterations: int = 20")
     run = committed_file(demo, "train").stem
     return [run, "made with another recipe (iterations); bump the version of train"]
 
@@ -304,7 +304,7 @@ def test_data_that_stand_in_are_not_accepted(demo):
 
 def test_another_recipe_is_not_accepted(demo):
     demo.keep(demo.trained())
-    change_recipe_only = ('"iterations": 10', '"iterations": 20')
+    change_recipe_only = ("iterations: int = 10", "iterations: int = 20")
     demo.edit("experiments.py", *change_recipe_only)
     with pytest.raises(UserError, match=r"made with another recipe \(iterations\); bump"):
         accept(demo.load(), "quick", demo.store)

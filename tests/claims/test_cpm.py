@@ -60,7 +60,7 @@ class TestClaims:
         ],
     )
     def test_what_recipes_state_is_what_the_paper_reports(self, paper, claim, name, keys):
-        stated = part(paper, name).RECIPE
+        stated = part(paper, name).RECIPE.as_json()
         for key in keys:
             stated = stated[key]
         reported = paper.claims[claim].reported

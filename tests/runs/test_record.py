@@ -243,7 +243,7 @@ def test_no_path_of_this_machine(tiny, monkeypatch):
 def test_provenance(tiny):
     watch = provenance.Stopwatch(already_s=100)
     found = provenance.as_dict(watch.provenance(device="cpu", throughput=3.14159))
-    assert set(found) == {*ORIGIN, "engine", "ranks", "sessions"}
+    assert set(found) == {*ORIGIN, "engine", "ranks", "sessions", "finished"}
     assert (found["ranks"], found["sessions"]) == (1, 1)
     assert found["versions"]["python"] == platform.python_version()
     assert found["versions"]["replab"] == __version__
@@ -252,6 +252,7 @@ def test_provenance(tiny):
     assert found["throughput"] == 3.1
     assert 2**20 < found["peak_mem_bytes"] < 2**40
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found["started"])
+    assert found["finished"] >= found["started"]
     assert "cores" in found["cpu"]
     assert found["gpu"] == ""
 

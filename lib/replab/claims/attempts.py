@@ -7,11 +7,16 @@ from replab.claims.schema import Claim, Paper, claim_selectors, needs
 from replab.runs.experiment import PROFILES
 
 
+def _is_gone(claim: Claim) -> bool:
+    """Whether no plan has the claim's runs any more, since its registration was superseded."""
+    return claim.registration is not None and bool(claim.superseded)
+
+
 def cheapest_profile(paper: Paper, claim: Claim) -> str | None:
     """The first profile that runs everything a claim rests on."""
     wanted = claim_selectors(claim)
     experiments = paper.replication.experiments
-    if claim.superseded or any(s.experiment not in experiments for s in wanted):
+    if _is_gone(claim) or any(s.experiment not in experiments for s in wanted):
         return None
     for profile in PROFILES:
         if claim.profile not in (None, profile):
@@ -33,7 +38,7 @@ def what_it_needs(paper: Paper, claim: Claim, profile: str) -> str:
     """Why a claim was not attempted: what an attempt needs, in words."""
     if not claim.gate:
         return "context: shown, never decided"
-    if claim.superseded:
+    if _is_gone(claim):
         return f"superseded by {claim.superseded}"
     cheapest = cheapest_profile(paper, claim)
     if cheapest is None:

@@ -64,7 +64,7 @@ class Entry:
 
 
 # Left out of an accepted ledger where a claim has none.
-_OPTIONAL = ("registered", "superseded")
+OPTIONAL_FIELDS = ("registered", "superseded")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Ledger:
         claims = [asdict(entry) for entry in self.entries]
         for claim in claims:
             claim["interval"] = list(claim["interval"]) if claim["interval"] else None
-            for name in _OPTIONAL:
+            for name in OPTIONAL_FIELDS:
                 if not claim[name]:
                     del claim[name]
         return {

@@ -7,7 +7,7 @@ from replab.claims import deviations, evidence
 from replab.claims.acceptance import accepted_profiles
 from replab.claims.claim import Claim, Paper, claim_selectors
 from replab.claims.deviations import Deviation
-from replab.claims.ledger import Entry, build
+from replab.claims.ledger import OPTIONAL_FIELDS, Entry, build
 from replab.claims.schema import load
 from replab.claims.selectors import values
 from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS
@@ -177,7 +177,7 @@ def _accepted(paper: Paper, profile: str) -> tuple[list[Entry], list[Record]]:
     names = {field.name for field in fields(Entry)}
     lines = []
     for claim in content["claims"]:
-        if set(claim) != names:
+        if not names - set(OPTIONAL_FIELDS) <= set(claim) <= names:
             raise UserError(
                 f"results/{paper.name}/{profile}/accepted.json: {claim['id']} has other fields "
                 f"than this replab writes; run `python -m replab accept {paper.name} --profile "
