@@ -1,5 +1,6 @@
 """The id of a run: stable, and moved by what makes it another run and by nothing else."""
 
+import pickle
 from dataclasses import fields, replace
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 import declared
 from replab.errors import UserError
 from replab.runs import identity
-from replab.runs.experiment import Experiment, Plan, RunResult
-from replab.runs.identity import RunSpec, format_variant, parse_variant, plan_runs
+from replab.runs.experiment import Experiment, Plan, RunResult, load_replication
+from replab.runs.identity import RunSpec, format_variant, parse_variant, plan_runs, with_recipe
 
 SPEC = RunSpec(
     paper="resnet",
@@ -239,3 +240,16 @@ def test_result_defaults():
     result = RunResult({"a": 1.0})
     assert (result.series, result.model, result.iterations) == ({}, "", 0)
     assert result.throughput is None
+
+
+def test_a_run_reaches_other_processes_without_its_recipe(monkeypatch):
+    """They take it from the plan, once they know where the replications are."""
+    experiment = load_replication("resnet").experiments["degradation"]
+    data = ("cifar10", "0" * 16)
+    (spec, *_) = plan_runs("resnet", experiment, "quick", data=data, device="cpu")
+    monkeypatch.setenv("REPLAB_ROOT", "/nowhere")
+    received = pickle.loads(pickle.dumps(spec))
+    assert received.id == spec.id
+    monkeypatch.delenv("REPLAB_ROOT")
+    assert with_recipe(received) == spec
+    assert with_recipe(spec) is spec

@@ -19,7 +19,7 @@ from replab.runs.experiment import (
     load_replication,
     require_experiment,
 )
-from replab.runs.identity import RunSpec
+from replab.runs.identity import RunSpec, with_recipe
 from replab.runs.store import Store
 
 # A record with its curves, about.
@@ -120,6 +120,7 @@ def _probe_on_each_worker(spec: RunSpec, placement: Placement, store: Store) -> 
 
 
 def _probe(spec: RunSpec, folder: str, threads: int, engine: str) -> Cost:
+    spec = with_recipe(spec)
     experiment: Experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     assert experiment.probe is not None
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as workspace:

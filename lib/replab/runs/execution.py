@@ -18,7 +18,7 @@ from replab.files import make_folder, write_json, write_text
 from replab.runs import kept_weights
 from replab.runs import record as records
 from replab.runs.experiment import RunContext, load_replication, require_experiment
-from replab.runs.identity import RunSpec
+from replab.runs.identity import RunSpec, with_recipe
 from replab.runs.progress import ProgressFile, progress_path
 from replab.runs.provenance import Stopwatch, as_dict, checkout_state
 from replab.runs.record import Record
@@ -58,7 +58,7 @@ def execute(
         Busy: another process does the run now, and `wait` is false.
         UserError: data are missing, or the store cannot be written.
     """
-    store = Store(Path(store_folder))
+    spec, store = with_recipe(spec), Store(Path(store_folder))
     with store.claim(spec, wait=wait):
         try:
             found = store.find(spec)

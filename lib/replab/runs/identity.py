@@ -1,7 +1,7 @@
 """What makes two runs the same run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from replab.errors import UserError
@@ -47,11 +47,10 @@ class RunSpec:
         return run_id(vars(self) | {"variant": dict(self.variant)})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Other processes take the recipe from the code: its class is the replication's own, which
-        # cannot be imported by its name.
-        return planned_spec, (
-            {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"},
-        )
+        # A recipe's class is the replication's own, which cannot be imported by its name; and a
+        # worker learns where the replications are only after it has received the run.
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
+        return _received, (own,)
 
     @property
     def label(self) -> str:
@@ -59,14 +58,29 @@ class RunSpec:
         return f"{self.experiment}[{format_variant(self.variant)}] seed {self.seed}"
 
 
-def planned_spec(values: Mapping[str, Any]) -> RunSpec:
-    """The run with these fields, and the recipe of its plan.
+class _Planned(Recipe):
+    """Stands for the recipe of the plan in a run that came from another process."""
+
+
+def _received(values: Mapping[str, Any]) -> RunSpec:
+    return RunSpec(**values, recipe=_Planned())
+
+
+def with_recipe(spec: RunSpec) -> RunSpec:
+    """The run with the recipe of its plan, if it came from another process; else as it is.
 
     Raises:
         UserError: there is no such paper or experiment.
     """
-    experiment = require_experiment(load_replication(values["paper"]), values["experiment"])
-    return RunSpec(**{**values, "recipe": experiment.plans[values["profile"]].recipe})
+    if not isinstance(spec.recipe, _Planned):
+        return spec
+    experiment = require_experiment(load_replication(spec.paper), spec.experiment)
+    return replace(spec, recipe=experiment.plans[spec.profile].recipe)
+
+
+def planned_spec(values: Mapping[str, Any]) -> RunSpec:
+    """The run with these fields, and the recipe of its plan; errors as of `with_recipe`."""
+    return with_recipe(_received({k: v for k, v in values.items() if k != "recipe"}))
 
 
 def run_id(values: Mapping[str, Any]) -> str:
