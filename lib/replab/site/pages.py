@@ -31,6 +31,8 @@ RULES: Mapping[str, str] = {
     "threshold": "the whole interval beyond the bound",
     "seeds": "the print near the mean over seeds",
     "order": "signs of paired differences, by their intervals",
+    "greater": "one-sided paired t-test, corrected over the primary claims",
+    "equivalent": "two one-sided t-tests: the interval of the mean lies within the margin",
 }
 
 
