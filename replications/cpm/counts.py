@@ -37,14 +37,3 @@ def count(context: RunContext) -> RunResult:
 
 
 COUNTS = counted_poses.counts(VARIANTS, function=count)
-
-ANSWERS = {
-    **{
-        claim: answer
-        for stages in STAGES
-        for claim, answer in counted_poses.answers(
-            f"counts.t{stages}", _variant(stages, JOINTS), "params", "gmacs"
-        ).items()
-    },
-    **counted_poses.answers("counts.flic", FLIC, "params", "gmacs"),
-}

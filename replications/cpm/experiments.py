@@ -1,4 +1,4 @@
-"""Experiments of Wei et al. (CVPR 2016), and which of their numbers answers which claim."""
+"""Experiments of Wei et al. (CVPR 2016)."""
 
 from replications.cpm import (
     counts,
@@ -20,5 +20,3 @@ EXPERIMENTS = (
     lspet.REDUCED,
     lspet.FULL,
 )
-
-ANSWERS = {**predictions.ANSWERS, **counts.ANSWERS, **receptive_field.ANSWERS}

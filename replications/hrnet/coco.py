@@ -121,20 +121,3 @@ COCO = Experiment(
         "it before they start"
     },
 )
-
-SCRATCH = "coco[net=w32,input=256x192,init=scratch,exchange={},branches={}]"
-PLAIN = SCRATCH.format("all", "gradual")
-COLUMNS = ("ap", "ap50", "ap75", "apm", "apl", "ar")
-
-ANSWERS = {
-    **{f"table1.hrnet-w32-scratch.256x192.{name}": f"{PLAIN}.{name}" for name in COLUMNS},
-    **{
-        f"table6.{row}.ap": f"{SCRATCH.format(exchange, 'gradual')}.ap"
-        for row, exchange in (("a", "end"), ("b", "across"), ("c", "all"))
-    },
-    "text.maintenance.ap": f"{SCRATCH.format('all', 'four')}.ap",
-    "fig5.w{width}.{resolution}": "coco[net=w{width},init=imagenet,head=each].ap_{resolution}",
-    # Points of Fig. 6 that are not tabled; the tabled ones are those of released weights.
-    "fig6.hrnet-w32.128x96.ap": "coco[net=w32,input=128x96].ap",
-    "fig6.simplebaseline-r50.128x96.ap": "coco[net=sb-r50,input=128x96].ap",
-}

@@ -1,4 +1,4 @@
-"""Experiments of Sun et al. (CVPR 2019), and which of their numbers answers which claim."""
+"""Experiments of Sun et al. (CVPR 2019)."""
 
 from replications.hrnet import ceilings, coco, counts, lspet, released, scaled
 
@@ -12,5 +12,3 @@ EXPERIMENTS = (
     released.RELEASED,
     coco.COCO,
 )
-
-ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **coco.ANSWERS}

@@ -79,4 +79,3 @@ POSE = Experiment(
 )
 
 EXPERIMENTS = (POSE,)
-ANSWERS: dict[str, str] = {}

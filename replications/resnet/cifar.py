@@ -427,11 +427,3 @@ PRECISION = Experiment(
     needs={"standin": "CIFAR-10 (170 MB) and about 10 minutes on two cores"},
     cost=training_cost,
 )
-
-ANSWERS = {
-    **{
-        f"table6.resnet{depth}.error": f"cifar[net=resnet,depth={depth}].test_error"
-        for depth in DEPTHS
-    },
-    "fig6.left.plain110": "cifar[net=plain,depth=110].test_error",
-}

@@ -59,23 +59,3 @@ COUNTS = Experiment(
         profile: Plan(COUNTED, recipe=CountRecipe()) for profile in ("quick", "standin", "paper")
     },
 )
-
-ANSWERS = {
-    "table6.resnet{depth}.params": "counts[model=cifar_resnet{depth},shortcut=A].params",
-    "table6.resnet{depth}.params_a": "counts[model=cifar_resnet{depth},shortcut=A].params",
-    "table6.resnet{depth}.params_b": "counts[model=cifar_resnet{depth},shortcut=B].params",
-    "table6.resnet{depth}.macs_a": "counts[model=cifar_resnet{depth},shortcut=A].macs",
-    "table6.resnet{depth}.macs_b": "counts[model=cifar_resnet{depth},shortcut=B].macs",
-    # Table 1 counts ResNet-18 and -34 with option A, deeper ones with the stride on the 1×1.
-    **{f"table1.flops.{d}": f"counts[model=resnet{d},shortcut=A].gflops" for d in (18, 34)},
-    **{
-        f"table1.flops.{d}": f"counts[model=resnet{d},stride_on=1x1].gflops"
-        for d in (50, 101, 152)
-    },
-    "text.flops.{net}": "counts[model={net}].gflops",
-    "counts.resnet{depth}-a.{number}": "counts[model=resnet{depth},shortcut=A].{number}",
-    "counts.resnet{depth}-b.{number}": "counts[model=resnet{depth},shortcut=B].{number}",
-    "counts.resnet{depth}-v15.{number}": "counts[model=resnet{depth},stride_on=3x3].{number}",
-    "counts.resnet{depth}.{number}": "counts[model=resnet{depth},stride_on=1x1].{number}",
-    "counts.vgg{depth}.{number}": "counts[model=vgg{depth}].{number}",
-}

@@ -1,4 +1,4 @@
-"""Experiments of He et al. (CVPR 2016), and which of their numbers answers which claim."""
+"""Experiments of He et al. (CVPR 2016)."""
 
 from replications.resnet import cifar, counts, imagenet, mechanism, released
 
@@ -15,5 +15,3 @@ EXPERIMENTS = (
     cifar.GHOST,
     imagenet.IMAGENET,
 )
-
-ANSWERS = {**counts.ANSWERS, **released.ANSWERS, **cifar.ANSWERS, **imagenet.ANSWERS}

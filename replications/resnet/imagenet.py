@@ -262,16 +262,3 @@ IMAGENET = Experiment(
     probe=probe,
     per_gpu=1,
 )
-
-ANSWERS = {
-    "table2.plain18.top1": "imagenet[net=plain18].top1_10crop",
-    "table2.plain34.top1": "imagenet[net=plain34].top1_10crop",
-    "table2.resnet18.top1": "imagenet[net=resnet18-a].top1_10crop",
-    "table2.resnet34.top1": "imagenet[net=resnet34-a].top1_10crop",
-    **{
-        f"table3.{net}.{top}": f"imagenet[net={net}].{top}_10crop"
-        for net in NETS
-        if net not in ("plain18", "resnet18-a")  # only in Table 2
-        for top in ("top1", "top5")
-    },
-}

@@ -67,7 +67,3 @@ RELEASED = Experiment(
     fetches=released_weights,
     fingerprint=released_fingerprint,
 )
-
-ANSWERS = {
-    "akamaster.resnet{depth}.error": "released[weights=cifar_resnet{depth}].test_error",
-}

@@ -2,7 +2,7 @@
 
 from replab.runs import released_poses
 from replab.runs.experiment import Variant
-from replab.runs.released_poses import ALL_COLUMNS, ReleasedRecipe, answers
+from replab.runs.released_poses import ReleasedRecipe
 
 # Weights of the README, with 10⁹ multiply-adds of a crop.
 GMACS = {
@@ -35,24 +35,3 @@ RELEASED = released_poses.released(
 # The released weights expect BGR. This is what a user gets who gives them RGB.
 WRONG_COLOUR: Variant = {"weights": "sb-r50-256x192", "boxes": "gt", "colour": "RGB"}
 COLOUR = released_poses.released((WRONG_COLOUR,), GMACS, needs=NEEDS, name="colour")
-
-# Rows of Table 1 that were released; the others are trainings.
-TABLE1 = {
-    "a": "sb-r50-256x192",
-    "e": "sb-r101-256x192",
-    "f": "sb-r152-256x192",
-    "h": "sb-r50-384x288",
-}
-
-ANSWERS = {
-    **{
-        claim: answer
-        for row, weights in TABLE1.items()
-        for claim, answer in answers(f"table1.{row}", weights, ["ap"]).items()
-    },
-    **answers("table2.ours.{size}", "sb-r50-{size}", ["ap"]),
-    **answers("readme.r{depth}.{size}", "sb-r{depth}-{size}", ALL_COLUMNS, suffix="_ratio"),
-    **answers(
-        "gtbox.r{depth}.{size}", "sb-r{depth}-{size}", ALL_COLUMNS, boxes="gt", suffix="_ratio"
-    ),
-}

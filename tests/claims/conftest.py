@@ -80,15 +80,6 @@ EXPERIMENTS = (
         needs={"paper": "GPU-days"},
     ),
 )
-
-ANSWERS = {
-    "table1.{net}.params": "counts[net={net}].params",
-    "table1.{net}.count": "counts[net={net}].params",
-    "table1.{net}.flops": "counts[net={net}].gflops",
-    "released.{weights}.error": "released[weights={weights}].test_error",
-    "full.r{depth}.error": "full[depth={depth}].test_error",
-    "full.r{depth}.bound": "full[depth={depth}].train_error",
-}
 """
 
 PAPER = """\
@@ -160,24 +151,24 @@ needs:
 """
 
 CLAIMS = """\
-id,locus,kind,metric,reported,unit,source,protocol,tolerance_class,gate,note
-table1.a.params,Table 1,exact,params,0.27M,params,P,,Tprint,yes,
-table1.b.count,Table 1,exact,params,464154,params,C,,T0,yes,
-table1.a.flops,Table 1,value,gflops,3.6,GFLOPs,P,,Tgflops,yes,
-table1.rival.error,Table 1,value,test_error,9.38,percent,P,,none,no,context
-released.w1.error,README,value,test_error,8.27,percent,R,,Tprint,yes,
-released.w2.error,README,value,test_error,7.37,percent,R,,Teval,yes,
-full.r20.error,Table 6,value,test_error,8.75,percent,P,,Ttrain,yes,
-full.r44.error,Table 6,value,test_error,7.17,percent,P,,Ttrain,yes,
-full.r56.error,Table 6,value,test_error,6.97±0.16,percent,P,a; 5 runs,Ttrain,yes,
-full.r20.bound,Fig. 6,value,train_error,> 3,percent,P,,Tthreshold,yes,
-equal.params,section 4,exact,params,params(a) = params(b),none,P,,T0,yes,
-column.params,Table 6,exact,params,"0.27M, 0.46M, 0.66M",params,P,,Tprint,yes,
-order.depth,Table 6,ordering,test_error,56 < 44 < 20,none,P,,Torder,yes,
-gap.released,README,gap,test_error,+0.9,percent,R,,Tgap,yes,
-trend.depth,Fig. 6,trend,train_error,56 < 44 < 32 < 20,none,P,,Tshape,yes,
-text.impossible,section 5,value,test_error,1.5,percent,P,,Teval,yes,
-"""
+id,locus,kind,metric,reported,unit,source,protocol,selector,tolerance,gate,note
+table1.a.params,Table 1,exact,params,0.27M,params,P,,counts[net=a].params,Tprint,yes,
+table1.b.count,Table 1,exact,params,464154,params,C,,counts[net=b].params,T0,yes,
+table1.a.flops,Table 1,value,gflops,3.6,GFLOPs,P,,counts[net=a].gflops,Tgflops,yes,
+table1.rival.error,Table 1,value,test_error,9.38,percent,P,,,none,no,context
+released.w1.error,README,value,test_error,8.27,percent,R,,released[weights=w1].test_error,Tprint,yes,
+released.w2.error,README,value,test_error,7.37,percent,R,,released[weights=w2].test_error,Teval,yes,
+full.r20.error,Table 6,value,test_error,8.75,percent,P,,full[depth=20].test_error,Ttrain,yes,
+full.r44.error,Table 6,value,test_error,7.17,percent,P,,full[depth=44].test_error,Ttrain,yes,
+full.r56.error,Table 6,value,test_error,6.97±0.16,percent,P,a; 5 runs,full[depth=56].test_error,Ttrain,yes,
+full.r20.bound,Fig. 6,value,train_error,> 3,percent,P,,full[depth=20].train_error,Tthreshold,yes,
+equal.params,section 4,exact,params,params(a) = params(b),none,P,,,T0,yes,
+column.params,Table 6,exact,params,"0.27M, 0.46M, 0.66M",params,P,,,Tprint,yes,
+order.depth,Table 6,ordering,test_error,56 < 44 < 20,none,P,,,Torder,yes,
+gap.released,README,gap,test_error,+0.9,percent,R,,,Tgap,yes,
+trend.depth,Fig. 6,trend,train_error,56 < 44 < 32 < 20,none,P,,,Tshape,yes,
+text.impossible,section 5,value,test_error,1.5,percent,P,,,Teval,yes,
+"""  # noqa: E501
 
 PROVENANCE = {
     "commit": "0" * 40,

@@ -128,12 +128,12 @@ def change_ordering(demo):
 
 
 def change_gate(demo):
-    demo.edit("claims.csv", "R,,Tprint,yes,", "R,,Tprint,no,")
+    demo.edit("claims.csv", "test_error,Tprint,yes,", "test_error,Tprint,no,")
     return ["released.w1.error: gate", "released.w1.error: verdict"]
 
 
-def change_answer(demo):
-    demo.edit("experiments.py", '.params": "counts[net={net}]', '.params": "counts[net=b]')
+def change_selector(demo):
+    demo.edit("claims.csv", "P,,counts[net=a].params", "P,,counts[net=b].params")
     return ["table1.a.params: measured"]
 
 
@@ -243,7 +243,7 @@ MUTATIONS = [
     change_reason,
     change_ordering,
     change_gate,
-    change_answer,
+    change_selector,
     drop_row,
     edit_verdict,
     edit_interval,

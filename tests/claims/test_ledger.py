@@ -72,7 +72,7 @@ def test_context_is_shown_and_never_counted(demo):
     assert context.id not in {e.id for e in made.select()}
     assert sum(made.counts(scaled=False).values()) == len(made.select(scaled=False)) == 15
     # Not even if an answer and a number are there.
-    demo.edit("claims.csv", "P,,Tgflops,yes", "P,,none,no")
+    demo.edit("claims.csv", "counts[net=a].gflops,Tgflops,yes", "counts[net=a].gflops,none,no")
     made = build(demo.load(), "quick", demo.quick())
     assert made["table1.a.flops"].verdict == "not attempted"
     assert sum(made.counts(scaled=False).values()) == 14

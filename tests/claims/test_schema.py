@@ -27,7 +27,7 @@ def test_a_sound_paper_loads(demo):
     assert len(paper.claims) == 18
     row = paper.claims["table1.b.count"]
     assert (row.kind, row.reported, row.tolerance, row.gate) == ("exact", "464154", "T0", True)
-    assert str(row.answer) == "counts[net=b].params"
+    assert str(row.selector) == "counts[net=b].params"
     assert row.line == demo.line("claims.csv", "table1.b.count")
     context = paper.claims["table1.rival.error"]
     assert (context.gate, context.tolerance) == (False, "")
@@ -110,11 +110,11 @@ WRONG_YAML = {
         "trends.order.depth: also stands under orderings",
         "",
     ),
-    "answer and test": (
+    "selector and test": (
         "gaps:\n",
         "gaps:\n  released.w1.error: {plus: ['released[weights=w1].test_error']}\n",
         None,
-        "released.w1.error is answered by released[weights=w1].test_error and by gaps",
+        "has the selector released[weights=w1].test_error and a test under gaps",
     ),
     "scaled without prefix": (
         "  quick.degrades:",
@@ -261,10 +261,13 @@ def test_a_wrong_paper_yaml_is_named_by_line(demo, case):
         assert message.startswith(f"{YAML}:{demo.line('paper.yaml', on_line)}: ")
 
 
-ROW = "released.w2.error,README,value,test_error,7.37,percent,R,,Teval,yes,\n"
+ROW = (
+    "released.w2.error,README,value,test_error,7.37,percent,R,,"
+    "released[weights=w2].test_error,Teval,yes,\n"
+)
 WRONG_ROWS = {
-    "cells": (ROW[:-2] + "\n", "10 cells instead of 11"),
-    "blank line": ("\n", "0 cells instead of 11"),
+    "cells": (ROW[:-2] + "\n", "11 cells instead of 12"),
+    "blank line": ("\n", "0 cells instead of 12"),
     "duplicate id": (ROW.replace(".w2.", ".w1."), "id released.w1.error already stands in line"),
     "no id": (ROW.replace("released.w2.error", "Released W2"), "'Released W2' is no claim id"),
     "kind": (ROW.replace("value", "number"), "kind 'number' is none of exact, value"),
@@ -280,8 +283,12 @@ WRONG_ROWS = {
     "no bound": (ROW.replace("Teval", "Tthreshold"), "'7.37' does not go with class Tthreshold"),
     "rule for seeds": (ROW.replace("Teval", "Ttrain"), "a number that one run settles"),
     "rule for tests": (ROW.replace("Teval", "Torder"), "cannot judge a number"),
-    "nothing answers": (ROW.replace("released.w2", "other"), "nothing answers other.error"),
-    "no variant": (ROW.replace("w2", "w3"), "must fit one variant of released, it fits 0"),
+    "no selector": (
+        ROW.replace("released[weights=w2].test_error", ""),
+        "nothing decides released.w2.error",
+    ),
+    "no variant": (ROW.replace("=w2", "=w3"), "must fit one variant of released, it fits 0"),
+    "selector": (ROW.replace("[weights=w2]", ""), "'released.test_error' is no selector"),
     "quotes": (ROW.replace("README", '"READ"ME'), "not valid CSV"),
     "encoding": (ROW.encode().replace(b"README", b"\xff"), "not UTF-8"),
 }
@@ -336,7 +343,7 @@ def test_a_trend_rests_on_what_is_subtracted_too(demo):
 
 
 def test_a_number_that_varies_needs_a_rule_for_seeds(demo):
-    demo.edit("claims.csv", "8.75,percent,P,,Ttrain", "8.75,percent,P,,Teval")
+    demo.edit("claims.csv", "[depth=20].test_error,Ttrain", "[depth=20].test_error,Teval")
     message = failure(demo)
     assert message.startswith(f"{CSV}:{demo.line('claims.csv', 'full.r20.error')}: ")
     assert "cannot judge a number that varies with seeds" in message
@@ -349,23 +356,35 @@ def test_a_gap_needs_a_print_above_zero_or_a_bound(demo):
     assert demo.load().claims["gap.released"].test.at_least == 0.5
 
 
+def test_a_gap_may_take_its_bound_from_a_print(demo):
+    printed = "  gap.released:\n    at_least_printed: table1.rival.error\n"
+    demo.edit("paper.yaml", "  gap.released:\n", printed)
+    assert demo.load().claims["gap.released"].test.at_least == 9.38
+    demo.edit("paper.yaml", "at_least_printed: table1.rival", "at_least_printed: table1.rivals")
+    assert failure(demo).startswith(f"{YAML}:{demo.line('paper.yaml', 'at_least_printed')}: ")
+    demo.edit("paper.yaml", "table1.rivals.error", "table1.rival.error\n    at_least: 0.5")
+    assert "not both" in failure(demo)
+
+
 def test_a_relative_margin_around_zero_is_refused(demo):
     demo.edit("claims.csv", "gflops,3.6,GFLOPs", "gflops,0.0,GFLOPs")
     assert "a relative margin around a printed 0 means nothing" in failure(demo)
 
 
-def test_a_claim_answered_twice_is_refused(demo):
+def test_a_claim_with_a_selector_and_a_test_is_refused(demo):
     demo.edit(
-        "experiments.py", "ANSWERS = {", 'ANSWERS = {\n    "{x}.w1.error": "counts[net=a].params",'
+        "claims.csv",
+        "params(a) = params(b),none,P,,,T0",
+        "params(a) = params(b),none,P,,counts[net=a].params,T0",
     )
     message = failure(demo)
-    assert message.startswith(f"{CSV}:{demo.line('claims.csv', 'released.w1.error')}: ")
-    assert "claim released.w1.error has 2 answers" in message
+    assert message.startswith(f"{CSV}:{demo.line('claims.csv', 'equal.params')}: ")
+    assert "equalities" in message
 
 
 def test_a_scaled_claim_cannot_take_the_id_of_a_row(demo):
     row = "trend.depth,Fig. 6,trend,train_error"
-    demo.edit("claims.csv", row, "quick.degrades,Fig. 1,value,x,1,none,P,,none,no,\n" + row)
+    demo.edit("claims.csv", row, "quick.degrades,Fig. 1,value,x,1,none,P,,,none,no,\n" + row)
     message = failure(demo)
     assert message.startswith(f"{YAML}:{demo.line('paper.yaml', 'quick.degrades:')}: ")
     assert "the id already stands in claims.csv" in message

@@ -43,39 +43,6 @@ def test_fitting_compares_as_text_and_never_by_a_missing_key():
     assert not selectors.parse("t[net=None].e").fits({"depth": 20})
 
 
-def test_a_claim_is_answered_by_the_pattern_that_fits():
-    answers = {
-        "table6.resnet{depth}.{what}": "counts[model=resnet{depth}].{what}",
-        "counts.resnet{depth}-a.params": "counts[model=resnet{depth},shortcut=A].params",
-        "plain.id": "counts[model=x].params",
-    }
-    found = selectors.answer("table6.resnet20.params", answers)
-    assert str(found) == "counts[model=resnet20].params"
-    found = selectors.answer("counts.resnet18-a.params", answers)
-    assert str(found) == "counts[model=resnet18,shortcut=A].params"
-    assert selectors.answer("plain.id", answers) is not None
-    # A word stands for no dot and no hyphen, and a dot of a pattern for a dot only.
-    assert selectors.answer("table6.resnet20.a.b", answers) is None
-    assert selectors.answer("table6.resnet20-b.params", answers) is None
-    assert selectors.answer("plainxid", answers) is None
-
-
-def test_two_answers_are_refused():
-    answers = {"a.{x}": "e[n={x}].m", "{y}.b": "e[k={y}].m"}
-    assert selectors.answer("a.c", answers) is not None
-    with pytest.raises(ValueError, match=r"claim a\.b has 2 answers: e\[n=b\]\.m, e\[k=a\]\.m"):
-        selectors.answer("a.b", answers)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "template"),
-    [("a.{x}", "e[n={y}].m"), ("a.{x}", "e[n={}].m"), ("{x}.{x}", "e[n={x}].m")],
-)
-def test_answers_that_do_not_fit_together_are_refused_in_words(pattern, template):
-    with pytest.raises(ValueError, match=r"ANSWERS: .* do not fit together"):
-        selectors.answer("a.a", {pattern: template})
-
-
 def test_numbers_come_by_seed_in_order(demo):
     made = demo.trained()
     found = selectors.values(selectors.parse("train[net=plain,depth=56].train_loss"), made[::-1])

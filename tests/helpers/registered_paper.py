@@ -60,7 +60,6 @@ EXPERIMENTS = (
         needs={"standin": "a minute"},
     ),
 )
-ANSWERS = {"table1.one": "toy[a=3].total"}
 '''
 
 REGISTRATION = """\
@@ -115,8 +114,8 @@ tolerances:
 """
 
 CLAIMS = """\
-id,locus,kind,metric,reported,unit,source,protocol,tolerance_class,gate,note
-table1.one,Table 1,value,total,2.0,none,P,,Ttrain,yes,
+id,locus,kind,metric,reported,unit,source,protocol,selector,tolerance,gate,note
+table1.one,Table 1,value,total,2.0,none,P,,toy[a=3].total,Ttrain,yes,
 """
 
 

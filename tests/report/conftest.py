@@ -33,12 +33,12 @@ needs:
 """
 
 CLAIMS_CSV = """\
-id,locus,kind,metric,reported,unit,source,protocol,tolerance_class,gate,note
-table1.sum,Table 1,exact,sum,5,none,P,arithmetic,T0,yes,
-table1.wrong,Table 1,exact,sum,6,none,P,arithmetic,T0,yes,the paper is wrong here
-table9.cost,Table 9,value,cost,7,none,P,server,T0,yes,
-table1.other,Table 1,value,sum,4,none,P,somebody else,none,no,context
-"""
+id,locus,kind,metric,reported,unit,source,protocol,selector,tolerance,gate,note
+table1.sum,Table 1,exact,sum,5,none,P,arithmetic,"add[a=2,b=3].sum",T0,yes,
+table1.wrong,Table 1,exact,sum,6,none,P,arithmetic,"add[a=2,b=3].sum",T0,yes,the paper is wrong here
+table9.cost,Table 9,value,cost,7,none,P,server,,T0,yes,
+table1.other,Table 1,value,sum,4,none,P,somebody else,"add[a=2,b=3].sum",none,no,context
+"""  # noqa: E501
 
 EXPERIMENTS = """
 import os, time
@@ -67,7 +67,6 @@ EXPERIMENTS = (
     Experiment("large", 1, noisy, {"paper": Plan(({"level": "low"},), seeds=(0, 1, 2))},
                {1: "first"}, needs={"paper": "a cluster"}),
 )
-ANSWERS = {"table1.{name}": "add[a=2,b=3].sum"}
 """
 
 

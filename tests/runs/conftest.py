@@ -110,7 +110,6 @@ EXPERIMENTS = (
     experiment("die", die, ({"times": 0}, {"times": 1}, {"times": 1000}), seeds=range(6)),
     experiment("fixed", add, ({"a": 5},), deterministic=True),
 )
-ANSWERS = {"table1.{what}": "add[a=1].{what}"}
 '''
 
 # What a test runs in a process of its own: all runs of some variants, and a line at the end.

@@ -58,7 +58,6 @@ def train(context):
 
 plan = Plan(({{"pause": 0.0}}, {{"pause": 0.03}}, {{"pause": 1.0}}), seeds=(0, 1))
 EXPERIMENTS = (Experiment("train", 1, train, {{"quick": plan}}, {{1: "first version"}}),)
-ANSWERS = {{}}
 """
 
 

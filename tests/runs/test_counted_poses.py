@@ -4,7 +4,6 @@ import pytest
 
 import declared
 from replab import models
-from replab.claims import selectors
 from replab.errors import UserError
 from replab.models.counting import count_parameters
 from replab.runs import counted_poses
@@ -64,11 +63,3 @@ def test_one_plan_for_all_profiles():
     for plan in made.plans.values():
         assert plan.variants == (SMALL,)
         assert plan.recipe.as_json() == {"num_joints": 17, "printed": 14.3}
-
-
-def test_answers_are_selectors_of_the_variant():
-    found = counted_poses.answers("table.{size}", {"model": "m", "input": "{size}"}, "params")
-    assert found == {"table.{size}.params": "counts[model=m,input={size}].params"}
-    chosen = selectors.parse(counted_poses.selector(SMALL, "macs"))
-    assert chosen.fits(SMALL)
-    assert not chosen.fits({**SMALL, "width": 16})

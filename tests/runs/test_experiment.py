@@ -35,7 +35,6 @@ def test_load(tiny):
     loaded = load_replication("tiny")
     assert loaded.paper == "tiny"
     assert loaded.experiments["add"].name == "add"
-    assert loaded.answers == {"table1.{what}": "add[a=1].{what}"}
     assert require_experiment(loaded, "add") is loaded.experiments["add"]
     assert load_replication("tiny").experiments["add"] is loaded.experiments["add"]
     text = message(require_experiment, loaded, "subtract")
@@ -55,5 +54,5 @@ def test_a_broken_module_is_not_kept(tiny):
     (folder / "experiments.py").write_text("raise KeyError('not today')\n")
     with pytest.raises(KeyError):
         load_replication("broken")
-    (folder / "experiments.py").write_text("EXPERIMENTS, ANSWERS = (), {}\n")
+    (folder / "experiments.py").write_text("EXPERIMENTS = ()\n")
     assert load_replication("broken").experiments == {}

@@ -100,7 +100,6 @@ EXPERIMENTS = (
     experiment("twice", 2, ("none",)),
     experiment("never", 0, ("none",)),
 )
-ANSWERS = {}
 """
 
 

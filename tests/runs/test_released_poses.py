@@ -180,17 +180,6 @@ class TestDeclaring:
         assert len(set(prints)) == 3
         assert prints[0].startswith(f"{prints[1]}+")
 
-    def test_answers_name_weights_and_boxes(self):
-        found = released_poses.answers(
-            "gt.r{depth}", "sb-r{depth}-256x192", ("ap", "ar"), boxes="gt", suffix="_ratio"
-        )
-        assert found == {
-            "gt.r{depth}.ap": "released[weights=sb-r{depth}-256x192,boxes=gt].ap_ratio",
-            "gt.r{depth}.ar": "released[weights=sb-r{depth}-256x192,boxes=gt].ar_ratio",
-        }
-        (selector,) = released_poses.answers("t", "w", ["ap"]).values()
-        assert selector == "released[weights=w,boxes=detections].ap"
-
     def test_needs_in_words(self):
         words = released_poses.needs_of("six", "sb-r50-256x192")
         assert "NAME as in sb-r50-256x192)" in words

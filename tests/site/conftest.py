@@ -45,7 +45,6 @@ EXPERIMENTS = (
         plans={"quick": Plan(tuple({"net": n} for n in "abc"), seeds=(0, 1, 2))},
     ),
 )
-ANSWERS = {"table1.{net}.params": "counts[net={net}].params"}
 """
 
 PAPER = """\
@@ -81,13 +80,13 @@ needs:
 
 # A note that would be a script, if anything forgot to escape it.
 CLAIMS = """\
-id,locus,kind,metric,reported,unit,source,protocol,tolerance_class,gate,note
-table1.a.params,"Table 1, row A",exact,params,269722,params,P,sums,T0,yes,<script>a()</script>
-table1.b.params,"Table 1, row B",exact,params,464155,params,P,arithmetic,T0,yes,one off
-table2.rival.ap,Table 2,value,ap,70.0,percent,P,-,none,no,somebody else's
-table2.server.ap,Table 2,value,ap,71.0,percent,P,server,T0,yes,
-fig3.order,Fig. 3,ordering,loss,a < b < c,none,P,-,Tshape,yes,
-"""
+id,locus,kind,metric,reported,unit,source,protocol,selector,tolerance,gate,note
+table1.a.params,"Table 1, row A",exact,params,269722,params,P,sums,counts[net=a].params,T0,yes,<script>a()</script>
+table1.b.params,"Table 1, row B",exact,params,464155,params,P,arithmetic,counts[net=b].params,T0,yes,one off
+table2.rival.ap,Table 2,value,ap,70.0,percent,P,-,,none,no,somebody else's
+table2.server.ap,Table 2,value,ap,71.0,percent,P,server,,T0,yes,
+fig3.order,Fig. 3,ordering,loss,a < b < c,none,P,-,,Tshape,yes,
+"""  # noqa: E501
 
 DEVIATIONS = """\
 deviations:

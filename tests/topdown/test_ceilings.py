@@ -314,7 +314,7 @@ class TestExperiment:
 
     def plan(self, ceilings, **options):
         experiments = MappingProxyType({"ceilings": ceilings.CEILINGS})
-        replication = Replication("hrnet", experiments, ceilings.ANSWERS)
+        replication = Replication("hrnet", experiments)
         return campaign.plan(replication, "quick", device="cpu", **options)
 
     @pytest.mark.parametrize("may_fetch", [False, True])

@@ -29,7 +29,7 @@ class Claim:
         tolerance: the class's name, empty for context.
         gate: whether a verdict may rest on it; context rows are shown, never counted.
         test: how several numbers decide it; None if one number does.
-        answer: selector of the number that decides it, if it has one.
+        selector: of the number that decides it, if one number does.
         supports: for a scaled claim, the paper's claim.
         powered: for a scaled claim, whether its profile has the power to decide it.
         registration: by which it will be decided in `profile`; None for exploratory claims.
@@ -49,7 +49,7 @@ class Claim:
     note: str
     line: int = 0
     test: Test | None = None
-    answer: selectors.Selector | None = None
+    selector: selectors.Selector | None = None
     supports: str | None = None
     powered: bool = False
     profile: str | None = None
@@ -103,7 +103,7 @@ def claim_selectors(claim: Claim) -> list[selectors.Selector]:
     if claim.registered is not None:
         texts = [s for c in claim.registered.contrasts for s in (*c.plus, *c.minus)]
     elif test is None:
-        return [claim.answer] if claim.answer else []
+        return [claim.selector] if claim.selector else []
     elif isinstance(test, Gap):
         texts = [*test.plus, *test.minus]
     elif isinstance(test, Equality):

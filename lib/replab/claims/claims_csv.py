@@ -27,7 +27,8 @@ COLUMNS = (
     "unit",
     "source",
     "protocol",
-    "tolerance_class",
+    "selector",
+    "tolerance",
     "gate",
     "note",
 )

@@ -88,8 +88,8 @@ def _registered(claim: Claim, wanted: list[selectors.Selector]) -> str:
             return f"{selector} is not of {claim.registration.experiment}, which is registered"
         if sum(selector.fits(v) for v in claim.registration.variants) != 1:
             return f"{selector} must fit one registered variant"
-    if claim.test is not None or (claim.answer is not None and [claim.answer] != wanted):
-        return f"registration {claim.registration.name} rests on other numbers than the answer"
+    if claim.test is not None or (claim.selector is not None and [claim.selector] != wanted):
+        return f"registration {claim.registration.name} rests on other numbers than claims.csv"
     if claim.registered.comparator == "equivalent":
         try:
             reported = printed.parse(claim.reported)

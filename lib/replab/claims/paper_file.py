@@ -125,11 +125,21 @@ class Gap(_Strict):
 
     For fixed weights and a class with the rule `within`: compared with the printed gap. Else: it
     must be above zero, or reach `at_least` if that is given.
+
+    Attributes:
+        at_least_printed: id of the claim whose printed number is `at_least`.
     """
 
     plus: list[str] = Field(min_length=1)
     minus: list[str] = Field(default_factory=list)
     at_least: float | None = None
+    at_least_printed: str | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Gap":
+        if self.at_least is not None and self.at_least_printed is not None:
+            raise ValueError("give at_least or at_least_printed, not both")
+        return self
 
 
 class Trend(_Strict):

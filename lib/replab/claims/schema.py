@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from replab import paths, yaml_lines
-from replab.claims import consistency, selectors
+from replab.claims import consistency, printed, selectors
 from replab.claims.claim import Claim, Paper, claim_selectors, needs
 from replab.claims.claims_csv import COLUMNS, KINDS, SOURCES, read_claims
 from replab.claims.paper_file import (
@@ -76,7 +76,7 @@ def load(name: str) -> Paper:
     claims: dict[str, Claim] = {}
     for claim, row in rows.items():
         where = f"{table}:{row['line']}"
-        claims[claim] = _paper_claim(where, row, tests.get(claim), content, replication)
+        claims[claim] = _paper_claim(where, row, tests.get(claim), content)
     for claim, scaled in content.scaled.items():
         claims[claim] = _scaled_claim(document, claim, scaled, claims, content)
     registrations = {r.name: r for r in registering.read_all(folder)}
@@ -215,8 +215,24 @@ def _tests(
                 raise document.error((section, claim), "no such id in claims.csv")
             if claim in tests:
                 raise document.error((section, claim), f"also stands under {tests[claim][0]}")
-            tests[claim] = (section, test)
+            tests[claim] = (section, _with_printed_bound(document, claim, test, rows))
     return tests
+
+
+def _with_printed_bound(
+    document: yaml_lines.LinedYaml, claim: str, test: Test, rows: Mapping[str, Any]
+) -> Test:
+    """A gap whose bound another claim prints gets that number; any other test stays as it is."""
+    if not isinstance(test, Gap) or test.at_least_printed is None:
+        return test
+    place = ("gaps", claim, "at_least_printed")
+    if test.at_least_printed not in rows:
+        raise document.error(place, f"no such id as {test.at_least_printed} in claims.csv")
+    try:
+        bound = printed.parse(rows[test.at_least_printed]["reported"]).value
+    except ValueError as error:
+        raise document.error(place, str(error)) from error
+    return test.model_copy(update={"at_least": bound})
 
 
 def _error_at(
@@ -239,23 +255,25 @@ def _paper_claim(
     row: Mapping[str, Any],
     test: tuple[str, Test] | None,
     content: PaperFile,
-    replication: Replication,
 ) -> Claim:
     claim, gate = row["id"], row["gate"] == "yes"
-    tolerance = "" if row["tolerance_class"] == "none" else row["tolerance_class"]
+    tolerance = "" if row["tolerance"] == "none" else row["tolerance"]
     if gate and tolerance not in content.tolerances:
         known = ", ".join(content.tolerances)
-        raise UserError(f"{where}: tolerance class '{row['tolerance_class']}' is none of {known}")
+        raise UserError(f"{where}: tolerance class '{row['tolerance']}' is none of {known}")
     try:
-        answer = selectors.answer(claim, replication.answers)
+        selector = selectors.parse(row["selector"]) if row["selector"] else None
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
-    if answer is not None and test is not None:
-        raise UserError(f"{where}: {claim} is answered by {answer} and by {test[0]} in paper.yaml")
-    if gate and answer is None and test is None and not needs(claim, content.needs):
+    if selector is not None and test is not None:
         raise UserError(
-            f"{where}: nothing answers {claim}; name its number in ANSWERS of experiments.py, its "
-            "test in paper.yaml, or what an attempt needs under needs in paper.yaml"
+            f"{where}: {claim} has the selector {selector} and a test under {test[0]} in "
+            "paper.yaml; keep one"
+        )
+    if gate and selector is None and test is None and not needs(claim, content.needs):
+        raise UserError(
+            f"{where}: nothing decides {claim}; name its number in the column selector, its test "
+            "in paper.yaml, or what an attempt needs under needs in paper.yaml"
         )
     return Claim(
         id=claim,
@@ -271,7 +289,7 @@ def _paper_claim(
         note=row["note"],
         line=row["line"],
         test=test[1] if test else None,
-        answer=answer,
+        selector=selector,
     )
 
 

@@ -1,7 +1,7 @@
 """Selectors: `experiment[k=v,…].metric`, the name of a measured number."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from replab.runs.experiment import Experiment, Variant
@@ -72,26 +72,3 @@ def values(selector: Selector, records: Iterable[Record]) -> dict[int, float]:
         found[record.seed] = float(record.metrics[selector.metric])
         ids[record.seed] = record.id
     return dict(sorted(found.items()))
-
-
-def answer(claim: str, answers: Mapping[str, str]) -> Selector | None:
-    """The selector that answers a claim, from patterns such as `table6.resnet{depth}.error`.
-
-    Raises:
-        ValueError: two patterns fit, or a pattern or the selector is none.
-    """
-    fits = []
-    for pattern, template in answers.items():
-        # A word stands for a piece between dots and hyphens: `resnet{depth}` is not `resnet18-a`.
-        expression = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^.-]+)", re.escape(pattern))
-        try:
-            match = re.fullmatch(expression, claim)
-            if match:
-                fits.append(template.format(**match.groupdict()))
-        except (re.error, KeyError, IndexError) as error:
-            raise ValueError(
-                f"ANSWERS: '{pattern}' and '{template}' do not fit together ({error})"
-            ) from error
-    if len(fits) > 1:
-        raise ValueError(f"claim {claim} has {len(fits)} answers: {', '.join(fits)}")
-    return parse(fits[0]) if fits else None

@@ -69,9 +69,9 @@ def decide(
         return orders.trend(test, tolerance, lookup, deterministic=deterministic)
     if isinstance(test, Gap):
         return orders.gap(claim, test, tolerance, lookup, deterministic=deterministic)
-    if claim.answer is None:
-        raise ValueError(f"{claim.id}: nothing answers it")
-    return _number(claim, tolerance, lookup(claim.answer), deterministic)
+    if claim.selector is None:
+        raise ValueError(f"{claim.id}: no selector and no test")
+    return _number(claim, tolerance, lookup(claim.selector), deterministic)
 
 
 def _number(claim: Claim, tolerance: Tolerance, values: BySeed, deterministic: bool) -> Outcome:

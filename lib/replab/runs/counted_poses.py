@@ -96,17 +96,3 @@ def counts(
         cost=lambda variant, recipe: 0.3,
         plans=dict.fromkeys(PROFILES, plan),
     )
-
-
-def selector(variant: Variant, number: str) -> str:
-    """The selector of a counted variant's metric; values may hold words in braces."""
-    words = ",".join(f"{key}={value}" for key, value in variant.items())
-    return f"{NAME}[{words}].{number}"
-
-
-def answers(stem: str, variant: Variant, *numbers: str) -> dict[str, str]:
-    """Answers of one row of a table: claim `<stem>.<number>` → selector of a counted variant.
-
-    Values of the variant may hold words in braces that `stem` holds too.
-    """
-    return {f"{stem}.{number}": selector(variant, number) for number in numbers}

@@ -218,16 +218,10 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Replication:
-    """The executable half of a replication folder: its experiments and what they answer.
-
-    Attributes:
-        answers: claim-id pattern → selector of the number that answers it; `{word}` in the
-            pattern matches a part of the id and stands for it in the selector.
-    """
+    """The executable half of a replication folder: its experiments by name."""
 
     paper: str
     experiments: Mapping[str, Experiment]
-    answers: Mapping[str, str]
 
 
 def papers() -> list[str]:
@@ -272,8 +266,7 @@ def load_replication(paper: str) -> Replication:
         module = _import_file(name, file)
     experiments: Sequence[Experiment] = module.EXPERIMENTS
     by_name = {experiment.name: experiment for experiment in experiments}
-    answers: Mapping[str, str] = module.ANSWERS
-    return Replication(paper, MappingProxyType(by_name), MappingProxyType(dict(answers)))
+    return Replication(paper, MappingProxyType(by_name))
 
 
 def _import_file(name: str, file: Path) -> ModuleType:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from replab.keypoints.codecs import Codec
     from replab.topdown.network import PoseNetwork
 
-# COCO's numbers in the tables of the papers, and all that it gives, as in the authors' READMEs.
-COLUMNS = ("ap", "ap50", "ap75", "apm", "apl", "ar")
-ALL_COLUMNS = (*COLUMNS, "ar50", "ar75", "arm", "arl")
 # People of val2017 with keypoints, and the detector's boxes.
 BOXES = {"gt": 6352, "detections": 104_125}
 # People that a probe looks at, after a few that do not count: a GPU takes hundreds at a time.
@@ -208,16 +205,3 @@ def needs_of(networks: str, example: str) -> str:
         f"{example}), for detected boxes the detector's (`python -m replab fetch coco-detections "
         f"--from FILE`), and a GPU or days: the {networks} networks look at 104,125 boxes each"
     )
-
-
-def answers(
-    stem: str, weights: str, numbers: Sequence[str], *, boxes: str = "detections", suffix: str = ""
-) -> dict[str, str]:
-    """Answers of one row of a table: claim `<stem>.<number>` → selector of scored weights.
-
-    Args:
-        weights: their name; may hold words in braces that `stem` holds too.
-        suffix: `_ratio` where the source prints fractions of 1.
-    """
-    selector = f"released[weights={weights},boxes={boxes}]"
-    return {f"{stem}.{number}": f"{selector}.{number}{suffix}" for number in numbers}

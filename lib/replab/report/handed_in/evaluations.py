@@ -164,7 +164,7 @@ def _measure(claim: Claim, metric: str) -> tuple[str, str]:
     A claim about one number says what it is (`pck@0.2`), while the record calls it by the joint;
     of a claim about several, the record's names are all there is (`ap_stage2`).
     """
-    single = claim.answer is not None
+    single = claim.selector is not None
     stated, _, threshold = (claim.metric if single else metric).partition("@")
     base, rest = _split(re.sub(r"(_|@)\d\.\d+$", "", metric))
     if single and base != stated:
