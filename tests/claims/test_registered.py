@@ -616,9 +616,9 @@ class TestSuperseding:
 
     def test_the_experiment_may_go(self, newer):
         code = newer / "replications/toy/experiments.py"
-        code.write_text(
-            code.read_text().replace('name="toy"', 'name="new"').replace("toy[", "new[")
-        )
+        code.write_text(code.read_text().replace('name="toy"', 'name="new"'))
+        rows = newer / "replications/toy/claims.csv"
+        rows.write_text(rows.read_text().replace("toy[", "new["))
         file = newer / "replications/toy/registered/second.yaml"
         text = file.read_text().replace("experiment: toy", "experiment: new")
         file.write_text(text.replace('"toy[', '"new['))

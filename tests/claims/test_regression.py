@@ -171,8 +171,8 @@ def test_orders_of_fixed_weights_go_by_the_verdict(demo):
     )
     demo.edit(
         "claims.csv",
-        "gap.released,README,gap,test_error,+0.9,percent,R,,Tgap",
-        "gap.released,README,ordering,test_error,w2 < w1,none,R,,Torder",
+        "gap.released,README,gap,test_error,+0.9,percent,R,,,Tgap",
+        "gap.released,README,ordering,test_error,w2 < w1,none,R,,,Torder",
     )
     demo.keep(demo.released())
     accept(demo.load(), "quick", demo.store)

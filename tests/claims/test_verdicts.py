@@ -42,7 +42,7 @@ def claim(reported="8.75", *, test=None, kind="value", protocol=""):
         gate=True,
         note="",
         test=test,
-        answer=None if test else selectors.parse("e[].m"),
+        selector=None if test else selectors.parse("e[].m"),
     )
 
 
