@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from replab.claims import acceptance, evidence
+from replab.claims.accepted import accepted_profiles, load_accepted, load_all
 from replab.claims.ledger import build
 from replab.claims.schema import load
 from replab.claims.verdicts import INCONCLUSIVE
@@ -13,7 +14,7 @@ from replab.report import docs_pages, tables
 from replab.runs.experiment import papers
 
 ROOT = Path(__file__).resolve().parents[1]
-ACCEPTED = [(p, profile) for p in papers() for profile in acceptance.accepted_profiles(p)]
+ACCEPTED = [(p, profile) for p in papers() for profile in accepted_profiles(p)]
 
 
 def test_something_was_accepted():
@@ -22,7 +23,7 @@ def test_something_was_accepted():
 
 @pytest.mark.parametrize(("name", "profile"), ACCEPTED)
 def test_ledger_follows_from_the_records(name, profile):
-    assert acceptance.check(load(name), profile) == []
+    assert acceptance.check(load_accepted(load(name)), profile) == []
 
 
 @pytest.mark.parametrize(("name", "profile"), ACCEPTED)
@@ -47,7 +48,7 @@ def test_fewer_than_three_seeds_decide_nothing(name, profile):
 
 
 def test_pages_and_badges_are_generated_from_the_papers_files_and_records():
-    assert docs_pages.problem() == ""
+    assert docs_pages.problem(load_all()) == ""
 
 
 @pytest.mark.parametrize(("name", "profile"), ACCEPTED)

@@ -18,6 +18,7 @@ from replab.datasets import coco, coco_detections, pose_weights
 from replab.errors import MissingData, UserError
 from replab.models.counting import count_parameters
 from replab.models.loading import read_checkpoint
+from replab.options import RunOptions
 from replab.runs.execution import execute, make_context
 from replab.runs.experiment import load_replication
 from replab.runs.identity import plan_runs
@@ -121,7 +122,7 @@ def small(spec):
 
 
 def job_of(experiment, spec, workspace=Path()):
-    context = make_context(spec, "cpu", 1, "eager", workspace, lambda share, text: None)
+    context = make_context(spec, RunOptions(), workspace, lambda share, text: None)
     return sys.modules["replications.hrnet.coco"].make_job(context)
 
 
@@ -148,7 +149,7 @@ def test_trained_killed_resumed_and_scored(here, tmp_path, monkeypatch, capfd):
     plan = planned(here, OURS)
     run = small(plan)
     with killed_after(3):
-        execute(run, str(tmp_path / "killed"), "cpu", 1, "eager")
+        execute(run, str(tmp_path / "killed"), RunOptions())
     assert list((tmp_path / "killed").rglob("checkpoint.pt"))
     records, seen = {}, []
     step = PictureBatches.batch
@@ -157,7 +158,7 @@ def test_trained_killed_resumed_and_scored(here, tmp_path, monkeypatch, capfd):
         store = Store(tmp_path / name)
         assert store.find(run) is None
         seen.clear()
-        assert execute(run, str(store.folder), "cpu", 1, "eager") == plan.id
+        assert execute(run, str(store.folder), RunOptions()) == plan.id
         assert len(seen) == {"killed": 3, "whole": 6}[name]
         records[name] = store.find(run)
     killed, whole = records["killed"], records["whole"]
@@ -217,9 +218,7 @@ def test_each_variant_trains_what_it_says(here):
 
 def test_the_heads_of_one_net_are_scored_apart(here, tmp_path):
     run = small(planned(here, {"net": "w32", "head": "each"}))
-    result = here.function(
-        make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
-    )
+    result = here.function(make_context(run, RunOptions(), tmp_path, lambda share, text: None))
     heads = [result.metrics[f"ap_{head}"] for head in ("1x", "2x", "4x", "8x")]
     assert result.metrics["ap"] == heads[0]
     assert all(0 <= value <= 100 for value in heads)
@@ -227,14 +226,14 @@ def test_the_heads_of_one_net_are_scored_apart(here, tmp_path):
 
 def test_a_probe_costs_the_whole_training(here, tmp_path):
     run = small(planned(here, THEIRS))
-    cost = here.probe(make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None))
+    cost = here.probe(make_context(run, RunOptions(), tmp_path, lambda share, text: None))
     assert 0 < cost.seconds < 600
     assert cost.checkpoint_bytes > 10_000
 
 
 def test_what_is_missing_or_other_is_named(here, folder, tmp_path, monkeypatch):
     run = small(planned(here, OURS))
-    context = make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
+    context = make_context(run, RunOptions(), tmp_path, lambda share, text: None)
     monkeypatch.setattr(coco, "PUBLISHED_BOXES", "other.json@0123456789abcdef")
     with pytest.raises(UserError, match=r"in other bytes .*published"):
         here.function(context)
@@ -257,7 +256,7 @@ def test_each_row_of_simplebaseline_trains_what_it_says(monkeypatch):
         "simplebaseline", known, "paper", data=("coco-train2017", "0"), device="cpu", seeds=(0,)
     ):
         letter = spec.variant["row"]
-        context = make_context(spec, "cpu", 1, "eager", Path(), lambda share, text: None)
+        context = make_context(spec, RunOptions(), Path(), lambda share, text: None)
         training = rows.make_job(context).training
         with torch.device("meta"):
             net = models.create(training.model, num_joints=17, **training.options)

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import tiny_imagenet as tiny
+from planned import made_plan
 from replab import models
 from replab.claims.schema import load
 from replab.datasets import imagenet as images
 from replab.errors import MissingData
 from replab.models.counting import count_macs
-from replab.runs import campaign
 from replab.runs.experiment import load_replication
 from run_contexts import made_context
 
@@ -198,11 +198,11 @@ def test_without_the_images_it_is_skipped_with_the_mend(experiment, tmp_path, mo
     replication = load_replication("resnet")
     alone = type(replication)("resnet", {"imagenet": experiment.IMAGENET})
     for may_fetch in (False, True):
-        planned = campaign.plan(alone, "paper", device="cuda", may_fetch=may_fetch)
+        planned = made_plan(alone, "paper", device="cuda", may_fetch=may_fetch)
         assert planned.specs == []
         why = planned.skipped["imagenet"]
         assert "python -m replab fetch imagenet --from DIR" in why
         assert "\n" not in why
-    assert campaign.plan(alone, "quick", device="cpu").skipped == {}
+    assert made_plan(alone, "quick", device="cpu").skipped == {}
     with pytest.raises(MissingData, match="imagenet is not on this machine"):
         images.load()

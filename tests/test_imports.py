@@ -30,15 +30,19 @@ import replab.models, replab.training, replab.runs
 for package in (replab.models, replab.training, replab.runs):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         __import__(module.name)
-from replab.runs import campaign, executors
+from replab.options import RunOptions
+from replab.planning import run_plan
+from replab.planning.request import Request
+from replab.runs import executors
 from replab.runs.experiment import load_replication
 from replab.runs.store import Store
 
 store = Store(Path(sys.argv[1]))
 def wanted(experiment, variant):
     return experiment.name == "counts" and variant["model"] == "cifar_resnet20"
-found = campaign.plan(load_replication("resnet"), "quick", device="cpu", wanted=wanted)
-records, errors = campaign.carry_out(found, store, workers=1)
+request = Request(paper="resnet", workers=1)
+found = run_plan.plan(load_replication("resnet"), request, wanted=wanted)
+records, errors = run_plan.complete(found, store)
 assert not errors, errors
 print(sorted(r.metrics["params"] for r in records))
 
@@ -51,7 +55,7 @@ data = batches.DeviceImages(torch.randn(20, 3, 8, 8), torch.arange(20) % 10)
 recipe = ImageRecipe(iterations=2, batch_size=4, lr=0.1, schedule="steps", drops=(1,),
                      momentum=0.9, weight_decay=1e-4, augment=True)
 source = batches.shuffled(data, recipe, seed=0)
-trained = train(models.create("cifar_resnet8"), source, recipe, seed=0, device="cpu")
+trained = train(models.create("cifar_resnet8"), source, recipe, seed=0, options=RunOptions())
 print(len(trained.history.loss))
 """
 

@@ -15,6 +15,7 @@ from replab.datasets import lspet
 from replab.errors import MissingData
 from replab.keypoints.skeletons import LSP
 from replab.models.counting import count_parameters
+from replab.options import RunOptions
 from replab.runs.execution import execute, make_context
 from replab.runs.experiment import load_replication
 from replab.runs.identity import plan_runs
@@ -91,11 +92,11 @@ def test_trained_killed_resumed_and_scored(people, tmp_path, monkeypatch):
     plan = specs("hrnet", "lspet_reduced")[0]
     run = small(plan)
     with killed_after(4):
-        execute(run, str(tmp_path / "killed"), "cpu", 1)
+        execute(run, str(tmp_path / "killed"), RunOptions())
     assert list((tmp_path / "killed").rglob("checkpoint.pt"))
     records = []
     for name in ("killed", "whole"):
-        assert execute(run, str(tmp_path / name), "cpu", 1) == plan.id
+        assert execute(run, str(tmp_path / name), RunOptions()) == plan.id
         records.append(Store(tmp_path / name).find(run))
     killed, whole = records
     assert killed.metrics == whole.metrics
@@ -109,7 +110,7 @@ def test_trained_killed_resumed_and_scored(people, tmp_path, monkeypatch):
 def test_each_variant_runs_and_is_probed(paper, name, people, tmp_path):
     known = experiment(paper, name)
     for spec in specs(paper, name):
-        context = make_context(small(spec), "cpu", 1, "eager", tmp_path, lambda share, text: None)
+        context = make_context(small(spec), RunOptions(), tmp_path, lambda share, text: None)
         job = make_job(known, context)
         training = job.training
         net = training.create(LSP, 0, "cpu")
@@ -133,7 +134,7 @@ def test_the_nets_are_the_papers(monkeypatch):
         ("simplebaseline", {"row": "f"}, 68_635_473, fewer[1]),
     ):
         (spec,) = (s for s in specs(paper, "lspet") if dict(s.variant) == variant)
-        context = make_context(spec, "cpu", 1, "eager", Path(), lambda share, text: None)
+        context = make_context(spec, RunOptions(), Path(), lambda share, text: None)
         training = make_job(experiment(paper, "lspet"), context).training
         net = dict(training.options)
         with torch.device("meta"):
@@ -145,7 +146,7 @@ def test_without_the_photographs_their_place_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("REPLAB_ROOT", str(ROOT))
     monkeypatch.setenv("REPLAB_DATA", str(tmp_path))
     run = small(specs("hrnet", "lspet")[0])
-    context = make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
+    context = make_context(run, RunOptions(), tmp_path, lambda share, text: None)
     with pytest.raises(MissingData, match=r"python -m replab fetch lspet"):
         experiment("hrnet", "lspet").function(context)
 
@@ -157,7 +158,7 @@ def test_real_photographs(tmp_path, monkeypatch):
     whole = {f"lspet-{split}": lspet.load(split, source=source) for split in ("train", "test")}
     monkeypatch.setattr(datasets, "open_poses", lambda name: whole[name].first(24))
     run = small(specs("hrnet", "lspet")[0])
-    context = make_context(run, "cpu", 1, "eager", tmp_path, lambda share, text: None)
+    context = make_context(run, RunOptions(), tmp_path, lambda share, text: None)
     found = experiment("hrnet", "lspet").function(context)
     assert 0 <= found.metrics["pck"] <= 100
     assert found.series["train_loss"]["y"][-1] < found.series["train_loss"]["y"][0]

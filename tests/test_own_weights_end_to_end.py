@@ -13,6 +13,7 @@ from replab.cli import main
 from replab.datasets import ImageSet
 from replab.keypoints.skeletons import LSP
 from replab.models.own_weights import COMMITTED_BYTES, load_network, write
+from replab.options import RunOptions
 from replab.runs.experiment import PROFILES, load_replication, papers
 from replab.runs.identity import plan_runs
 from replab.runs.store import Store
@@ -67,7 +68,7 @@ def executed(spec, **options):
     from replab.runs.execution import execute
 
     store = Store()
-    execute(spec, str(store.folder), "cpu", 1, **options)
+    execute(spec, str(store.folder), RunOptions(**options))
     return store.find(spec)
 
 

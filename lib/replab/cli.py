@@ -1,7 +1,6 @@
 """The command line: `python -m replab …`."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -60,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name: str, run: Any, text: str, *groups: argparse.ArgumentParser) -> Any:
-        command = commands.add_parser(name, help=text, description=text, parents=list(groups))
+        # An abbreviated option would be taken for another one as soon as there are two.
+        command = commands.add_parser(
+            name, help=text, description=text, parents=list(groups), allow_abbrev=False
+        )
         command.set_defaults(run=run, command=name)
         return command
 
@@ -229,7 +231,9 @@ def _add_queue(command: argparse.ArgumentParser, as_json: argparse.ArgumentParse
     command.add_argument("--commit", help="whose code begins new runs (HEAD)")
     add_workers(command)
     parts = command.add_subparsers(title="parts", metavar="PART")
-    part = parts.add_parser("status", parents=[as_json], help="what is done, running and left")
+    part = parts.add_parser(
+        "status", parents=[as_json], help="what is done, running and left", allow_abbrev=False
+    )
     part.set_defaults(run=do.status)
     part = parts.add_parser("stop", help="stop; runs resume from their checkpoints")
     part.set_defaults(run=do.stop)
@@ -246,7 +250,9 @@ def _add_scores(command: argparse.ArgumentParser, as_json: argparse.ArgumentPars
     metrics = command.add_subparsers(title="metrics", metavar="METRIC", required=True)
 
     def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        metric = metrics.add_parser(name, help=text, description=text, parents=[as_json])
+        metric = metrics.add_parser(
+            name, help=text, description=text, parents=[as_json], allow_abbrev=False
+        )
         metric.set_defaults(run=run)
         return metric
 
@@ -290,8 +296,3 @@ def _add_scores(command: argparse.ArgumentParser, as_json: argparse.ArgumentPars
             metric.add_argument(
                 "--zero-based", action="store_true", help="predictions count pixels from 0"
             )
-
-
-def emit(value: Any, as_json: bool, text: str) -> None:
-    """Print a result: JSON on request, else text."""
-    print(json.dumps(value, indent=1, ensure_ascii=False) if as_json else text)

@@ -1,4 +1,4 @@
-"""What this machine has: cores, their name, native bfloat16."""
+"""What this machine has: cores, their name, devices, native bfloat16."""
 
 import platform
 import re
@@ -6,9 +6,26 @@ import shutil
 from pathlib import Path
 
 from replab.cores import available_cores
+from replab.errors import UserError
+from replab.recipe import nearest
 
 DEVICE_CLASSES = ("cpu", "cuda", "mps")
 _CPUINFO = Path("/proc/cpuinfo")
+
+
+def device_class(device: str) -> str:
+    """`cpu`, `cuda` or `mps` of a device string such as `cuda:1`.
+
+    Raises:
+        UserError: the device is of no known class.
+    """
+    kind = device.split(":", 1)[0]
+    if kind not in DEVICE_CLASSES:
+        raise UserError(
+            f"no device {device!r}{nearest(kind, DEVICE_CLASSES)}; there are: auto, "
+            f"{', '.join(DEVICE_CLASSES)}"
+        )
+    return kind
 
 
 def cpu_name() -> str:

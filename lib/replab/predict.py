@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from replab.cli import emit
 from replab.errors import UserError
+from replab.output import emit
 
 OUT = Path("poses")
 # As the command line shows it: the parser must not wait for torch.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from replab.cli import emit
 from replab.errors import UserError
+from replab.output import emit
 
 if TYPE_CHECKING:
     from replab.models.own_weights import OwnWeights
@@ -101,9 +101,9 @@ def coco(options: Namespace) -> None:
         return
     if options.gt is None or options.dt is None:
         raise UserError("score coco: give --gt FILE and --dt FILE, or --weights FILE")
-    from replab.metrics.coco import score_files
+    from replab.metrics.coco import evaluate
 
-    found = score_files(options.gt, options.dt, engine=options.engine)
+    found = evaluate(options.gt, options.dt, engine=options.engine)
     notes = [f"{count} {reason} left out" for reason, count in found.left_out.items()]
     if found.dropped:
         notes.append(f"{found.dropped} detections not looked at: the lowest of an image beyond 20")

@@ -142,6 +142,10 @@ def training_cost(variant: Variant, recipe: trainings.CpmRecipe) -> float:
 
 FULL = Experiment(
     name="lspet",
+    metrics=(
+        *("pck", "pck_far"),
+        *("log_gradient_first_1", "log_gradient_first_2", "log_gradient_first_3"),
+    ),
     version=1,
     changelog={1: "first version"},
     function=trainings.TRAININGS.run,

@@ -173,6 +173,11 @@ NEEDS = (
 
 PREDICTIONS = Experiment(
     name="predictions",
+    metrics=tuple(
+        f"{row}{end}"
+        for row in ("pck", "head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for end in NAMED
+    ),
     version=1,
     changelog={1: "first version"},
     function=score,

@@ -90,6 +90,7 @@ def measure(context: RunContext) -> RunResult:
 
 RECEPTIVE_FIELD = Experiment(
     name="receptive_field",
+    metrics=("arithmetic", "gradient", "on_maps", "stated", "stated_on_maps"),
     version=1,
     changelog={1: "first version"},
     function=measure,

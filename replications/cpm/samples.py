@@ -72,6 +72,7 @@ EXTENDED = "Leeds Sports Pose Extended (`python -m replab fetch lspet`)"
 
 SAMPLES = Experiment(
     name="samples",
+    metrics=("people", "stated"),
     version=1,
     changelog={1: "first version"},
     function=count,

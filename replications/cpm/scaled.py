@@ -59,6 +59,10 @@ def training_cost(variant: Variant, recipe: trainings.CpmRecipe) -> float:
 
 SCALED = Experiment(
     name="scaled",
+    metrics=(
+        *("ap", "ap_stage1", "ap_stage2", "ap_stage3", "ap_alone_stage3", "ap_together_stage3"),
+        *("log_gradient_first_1", "log_gradient_first_2", "log_gradient_first_3"),
+    ),
     version=2,
     changelog={
         1: "first version",

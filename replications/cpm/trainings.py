@@ -140,7 +140,7 @@ def make_job(context: RunContext) -> pose_runs.PoseJob:
         recipe.moments,
         objective,
         batches_each=recipe.gradient_batches,
-        precision=context.precision,
+        precision=context.options.precision,
     )
     job = replace(job, training=training, watch=watch if watched else None)
     return replace(job, further=partial(further, context, job))
@@ -170,17 +170,16 @@ def further(
     series: dict[str, Any] = {}
     if job.watch is not None:
         metrics, series = gradients.report(gradients.collect(context.workspace, recipe.moments))
-    options: Any = {"precision": context.precision, "device": context.device}
     stages = int(training.options["stages"])
     if stages > 1 and recipe.context_people:
-        in_turn = training.ready(beliefs.InTurn(net), test.skeleton, **options)
+        in_turn = training.ready(beliefs.InTurn(net), test.skeleton, context.options)
         few = test.first(recipe.context_people)
         metrics |= score(in_turn, few, beliefs.in_turn(training.codec, stages)).metrics
     if test.truth is None:
         metrics["pck_far"] = _far(test.select(scores.people), scores)
     joint = test.skeleton.joints.index(recipe.belief_joint)
     shown = beliefs.first_with(test, joint, recipe.belief_people)
-    ready = training.ready(net, test.skeleton, **options)
+    ready = training.ready(net, test.skeleton, context.options)
     series |= beliefs.belief_series(ready, test, shown, joint, training.codec)
     return metrics, series
 

@@ -99,6 +99,7 @@ VARIANTS: tuple[Variant, ...] = (
 
 COCO = Experiment(
     name="coco",
+    metrics=("ap", "ap50", "ap75", "apm", "apl", "ar", "ap_1x", "ap_2x", "ap_4x", "ap_8x"),
     version=1,
     changelog={1: "first version"},
     function=TRAININGS.run,

@@ -50,4 +50,9 @@ def count(context: RunContext) -> RunResult:
     return replace(result, metrics=metrics)
 
 
-COUNTS = counted_poses.counts(COUNTED, recipe=Recipe(), function=count)
+COUNTS = counted_poses.counts(
+    COUNTED,
+    recipe=Recipe(),
+    function=count,
+    further=("gflops_percent_of_sb152", "half_of_hourglass8"),
+)

@@ -29,6 +29,7 @@ def training_cost(variant: Variant, recipe: scaled.Recipe) -> float:
 
 FULL = Experiment(
     name="lspet",
+    metrics=("pck",),
     version=1,
     changelog={1: "first version"},
     function=scaled.TRAININGS.run,

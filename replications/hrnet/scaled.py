@@ -87,6 +87,7 @@ SPLIT = "people-train to train, people-test to score"
 
 SCALED = Experiment(
     name="scaled",
+    metrics=("ap",),
     version=3,
     changelog={
         1: "first version",
@@ -115,6 +116,7 @@ SCALED = Experiment(
 RESOLUTION = replace(
     SCALED,
     name="resolution",
+    metrics=("ap_1x", "ap_2x", "ap_4x"),
     plans={
         "quick": replace(
             SCALED.plans["quick"],

@@ -92,12 +92,12 @@ def prepare(context: RunContext) -> Prepared:
     images = datasets.open_set(context.data)
     used = slice(0, recipe.train_images)
     mean = batches.per_pixel_mean(images.train_images[used], size)
-    place: dict[str, Any] = {"size": size, "mean": mean, "device": context.device}
+    place: dict[str, Any] = {"size": size, "mean": mean, "device": context.options.device}
     training = batches.to_device(images.train_images[used], images.train_labels[used], **place)
     test = batches.to_device(images.test_images, images.test_labels, **place)
     torch.manual_seed(context.seed)
     name = f"cifar_{context.variant['net']}{context.variant['depth']}"
-    model = models.create(name).to(context.device, memory_format=torch.channels_last)
+    model = models.create(name).to(context.options.device, memory_format=torch.channels_last)
     if "ghost_batch" in context.variant:
         use_ghost_batches(model, int(context.variant["ghost_batch"]))
     warm = context.variant["depth"] in (recipe.warm_up_depths or ())
@@ -107,7 +107,7 @@ def prepare(context: RunContext) -> Prepared:
         batches.shuffled(training, recipe, context.seed),
         test,
         replace(recipe, warm_up_rate=recipe.warm_up_rate if warm else None),
-        str(context.variant.get("precision", context.precision)),
+        str(context.variant.get("precision", context.options.precision)),
         mean,
         images.classes,
     )
@@ -128,14 +128,12 @@ def train(context: RunContext) -> RunResult:
         ready.batches,
         ready.recipe,
         seed=context.seed,
-        device=context.device,
-        precision=ready.precision,
+        options=replace(context.options, precision=ready.precision),
         checkpoint=context.workspace / "checkpoint.pt",
         progress=context.progress,
         evaluate=(
             (lambda net: ready.test_error(recipe.glance_images)) if recipe.evaluate_every else None
         ),
-        engine=context.engine,
     )
     metrics, series = trained.history.report(tail=recipe.tail, points=recipe.curve_points)
     metrics["test_error"] = ready.test_error(None)
@@ -170,9 +168,7 @@ def probe(context: RunContext) -> Cost:
         ready.model,
         ready.batches,
         ready.recipe,
-        device=context.device,
-        precision=ready.precision,
-        engine=context.engine,
+        options=replace(context.options, precision=ready.precision),
         workspace=context.workspace,
     )
     began = time.perf_counter()
@@ -284,6 +280,7 @@ SHORTENED_RECIPE = shortened(PAPER_RECIPE, STANDIN_FACTOR)
 
 DEGRADATION = Experiment(
     name="degradation",
+    metrics=("train_loss",),
     version=1,
     changelog={1: "first version"},
     function=train,
@@ -303,6 +300,7 @@ DEGRADATION = Experiment(
 
 SHORTENED = Experiment(
     name="shortened",
+    metrics=("train_error", "test_error", "response_std"),
     version=1,
     changelog={1: "first version"},
     function=train,
@@ -343,6 +341,7 @@ WARMED_UP = replace(
 # The paper's schedule with an eighth of its iterations, every net started at 0.01.
 EIGHTH = Experiment(
     name="eighth",
+    metrics=("train_error", "test_error", "response_std"),
     version=1,
     changelog={1: "first version"},
     function=train,
@@ -366,6 +365,7 @@ EIGHTH = Experiment(
 
 CIFAR = Experiment(
     name="cifar",
+    metrics=("train_error", "test_error", "response_std"),
     version=1,
     changelog={1: "first version"},
     function=train,

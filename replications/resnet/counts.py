@@ -50,6 +50,7 @@ def count(context: RunContext) -> RunResult:
 
 COUNTS = Experiment(
     name="counts",
+    metrics=("params", "macs", "macs_conv", "gflops"),
     version=1,
     changelog={1: "first version"},
     function=count,

@@ -75,9 +75,9 @@ def prepare(images: "ImageNet", context: RunContext) -> Prepared:
         "short_side": recipe.short_side,
         "px": recipe.px,
         # One core feeds the device.
-        "workers": context.threads - 1,
-        "device": context.device,
-        "precision": context.precision,
+        "workers": context.options.threads - 1,
+        "device": context.options.device,
+        "precision": context.options.precision,
     }
     low, high = recipe.short_sides
     batches = FolderBatches(
@@ -86,13 +86,13 @@ def prepare(images: "ImageNet", context: RunContext) -> Prepared:
         seed=context.seed,
         augmentation=Augmentation((low, high), recipe.px, lighting=recipe.lighting),
         mean=recipe.mean,
-        device=context.device,
-        workers=context.threads - 1,
+        device=context.options.device,
+        workers=context.options.threads - 1,
     )
     torch.manual_seed(context.seed)
     name, options = NETS[str(context.variant["net"])]
     model = models.create(name, num_classes=len(images.classes), **options)
-    model = model.to(context.device, memory_format=torch.channels_last)
+    model = model.to(context.options.device, memory_format=torch.channels_last)
     return Prepared(name, model, batches, images.val, scoring)
 
 
@@ -119,12 +119,10 @@ def train_on(images: "ImageNet", context: RunContext) -> RunResult:
             ready.batches,
             recipe,
             seed=context.seed,
-            device=context.device,
-            precision=context.precision,
+            options=context.options,
             checkpoint=context.workspace / "checkpoint.pt",
             progress=context.progress,
             evaluate=lambda net: ready.errors(ready.val, ten=False)["top1_1crop"],
-            engine=context.engine,
         )
     finally:
         ready.batches.close()
@@ -157,15 +155,13 @@ def probe_on(images: "ImageNet", context: RunContext) -> Cost:
 
     recipe: ImagenetRecipe = context.recipe
     ready = prepare(images, context)
-    workers = max(1, context.threads - 1)
+    workers = max(1, context.options.threads - 1)
     try:
         pace = probing.probe(
             ready.model,
             ready.batches,
             recipe,
-            device=context.device,
-            precision=context.precision,
-            engine=context.engine,
+            options=context.options,
             workspace=context.workspace,
         )
     finally:
@@ -238,6 +234,7 @@ RECIPE = ImagenetRecipe(
 
 IMAGENET = Experiment(
     name="imagenet",
+    metrics=("top1_1crop", "top5_1crop", "top1_10crop", "top5_10crop"),
     version=1,
     changelog={1: "first version"},
     function=train,

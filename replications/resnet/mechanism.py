@@ -1,7 +1,7 @@
 """Why gradients vanish or do not, and what each remedy buys: §4.1, Fig. 7, He et al. 2015 §2.2."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from replab.runs.experiment import PROFILES, Experiment, Plan, RunContext, RunResult, Variant
@@ -69,18 +69,17 @@ def mechanism(context: RunContext) -> RunResult:
     from replab.training.loop import Diverged
 
     recipe: MechanismRecipe = context.recipe
-    variant = context.variant
-    training = _images(context.data, recipe.train_images, recipe.px, context.device)
+    variant, device = context.variant, context.options.device
+    training = _images(context.data, recipe.train_images, recipe.px, device)
     torch.manual_seed(context.seed)
     name = f"cifar_{variant['net']}{variant['depth']}"
     form = {option: str(variant[option]) for option in ("norm", "activation", "init")}
-    model = models.create(name, **form).to(context.device, memory_format=torch.channels_last)
+    model = models.create(name, **form).to(device, memory_format=torch.channels_last)
     probe = slice(0, recipe.probe_images)
 
     def measure() -> "Signals":
-        return signals.measure(
-            model, training.images[probe], training.labels[probe], precision=context.precision
-        )
+        images, labels = training.images[probe], training.labels[probe]
+        return signals.measure(model, images, labels, precision=context.options.precision)
 
     moments = {"": measure()}
     iterations, throughput, engine, diverged = 0, None, "", False
@@ -91,8 +90,7 @@ def mechanism(context: RunContext) -> RunResult:
                 batches.shuffled(training, recipe, context.seed),
                 recipe,
                 seed=context.seed,
-                device=context.device,
-                precision=context.precision,
+                options=replace(context.options, engine="eager"),
                 progress=context.progress,
             )
         except Diverged:

@@ -29,7 +29,7 @@ def score_released(context: RunContext) -> RunResult:
         weights.find(str(context.variant["weights"])),
         images.test_images,
         images.test_labels,
-        device=context.device,
+        device=context.options.device,
         progress=context.progress,
     )
     return RunResult({"test_error": score.error}, model=score.model)
@@ -42,6 +42,7 @@ def scored_cost(variant: Variant, recipe: Mapping[str, Any]) -> float:
 
 RELEASED = Experiment(
     name="released",
+    metrics=("test_error",),
     version=1,
     changelog={1: "first version"},
     function=score_released,

@@ -61,6 +61,7 @@ def fingerprint(variant: Variant) -> str:
 
 COCO = Experiment(
     name="coco",
+    metrics=("ap",),
     version=1,
     changelog={1: "first version"},
     function=TRAININGS.run,

@@ -72,6 +72,7 @@ def released_net(row: Row) -> PoseResNet:
 
 SCALED = Experiment(
     name="scaled",
+    metrics=("ap",),
     version=1,
     changelog={1: "first version"},
     function=TRAININGS.run,
@@ -91,6 +92,7 @@ SCALED = Experiment(
 
 LSPET = Experiment(
     name="lspet",
+    metrics=("pck",),
     version=1,
     changelog={1: "first version"},
     function=TRAININGS.run,

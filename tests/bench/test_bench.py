@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from replab import bench
-from replab.bench import anatomy
+from replab.bench import anatomy, comparing, suite
 from replab.errors import UserError
 
 
@@ -28,7 +27,7 @@ def test_ratio_is_of_items_per_second_side_by_side():
 
         return ours, peer
 
-    found = bench.measure(bench.Benchmark("b", "images", "a peer", 10, prepare), rounds=2)
+    found = comparing.measure(comparing.Benchmark("b", "images", "a peer", 10, prepare), rounds=2)
     assert calls == ["ours", "peer", "ours", "peer", "ours", "peer", "closed"]
     assert found.ratio > 1
     assert found.ours > found.peer > 0
@@ -36,14 +35,14 @@ def test_ratio_is_of_items_per_second_side_by_side():
 
 
 def test_names_are_unique_and_an_unknown_one_is_a_clear_error():
-    names = [b.name for b in bench.benchmarks()]
+    names = [b.name for b in suite.benchmarks()]
     assert len(set(names)) == len(names)
     with pytest.raises(UserError, match="no benchmark fits 'zzz'; there are: train-"):
-        bench.run_all("zzz")
+        suite.run_all("zzz")
 
 
 def test_both_ways_of_scoring_give_the_same_logits():
-    (scoring,) = [b for b in bench.benchmarks() if b.name == "score-cifar_resnet20"]
+    (scoring,) = [b for b in suite.benchmarks() if b.name == "score-cifar_resnet20"]
     with ExitStack() as stack:
         ours, peer = scoring.prepare(stack)
         first, second = ours(), peer()

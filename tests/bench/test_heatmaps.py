@@ -5,8 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from replab import bench
-from replab.bench import heatmaps
+from replab.bench import comparing, heatmaps
 
 
 @pytest.mark.parametrize(
@@ -36,4 +35,4 @@ def test_each_benchmark_runs(monkeypatch):
         with ExitStack() as stack:
             ours, _ = benchmark.prepare(stack)
             assert len(ours()) == 2
-        assert bench.measure(benchmark, rounds=1).ratio > 0
+        assert comparing.measure(benchmark, rounds=1).ratio > 0

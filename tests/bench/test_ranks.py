@@ -6,8 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from replab import bench
-from replab.bench import ranks
+from replab.bench import comparing, ranks
 
 WORKER = """
 import json, os, sys
@@ -41,7 +40,7 @@ def stand_in(monkeypatch, tmp_path, *, once=False):
 def test_all_processes_of_a_side_do_each_step(monkeypatch, tmp_path):
     stand_in(monkeypatch, tmp_path)
     (chosen,) = ranks.benchmarks()
-    found = bench.measure(chosen, rounds=1)
+    found = comparing.measure(chosen, rounds=1)
     assert found.ours > 0
     notes = {
         name: [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]

@@ -1,15 +1,20 @@
 """What holds for the claims of every paper of this checkout."""
 
 import csv
+import shutil
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
 
 from replab.claims.attempts import cheapest_profile
 from replab.claims.claim import needs
 from replab.claims.ledger import build
+from replab.claims.schema import load
+from replab.errors import UserError
 from replab.runs.experiment import PROFILES
 
+ROOT = Path(__file__).resolve().parents[2]
 # Of each paper: claims in the facts, how many of them are decided here, and how many of the others
 # say that nobody attempts them.
 COUNTS = {
@@ -101,3 +106,40 @@ def test_scaled_claims_support_claims_of_the_paper(paper):
         assert claim.profile is not None
         assert claim.id.startswith(f"{claim.profile}.")
     assert any(claim.powered for claim in scaled)
+
+
+# One selector of each kind of experiment, and one letter wrong in each of its parts.
+MISSPELT = {
+    "cuonts[model=cifar_resnet20,shortcut=A].params": "no experiment 'cuonts' in",
+    "counts[modle=cifar_resnet20,shortcut=A].params": "no variant of counts has 'modle'; did",
+    "counts[model=cifar_resent20,shortcut=A].params": "has model=cifar_resent20; did you mean",
+    "counts[model=cifar_resnet20,shortcut=C].params": "no variant of counts has shortcut=C",
+    "counts[model=cifar_resnet20,shortcut=A].parms": "has no metric 'parms'; did you mean params?",
+    "counts[model=cifar_resnet20].params": "must fit one variant of counts, it fits 2",
+    "released[weights=cifar_resnet21].test_error": "has weights=cifar_resnet21; did you mean",
+    "released[weights=cifar_resnet20].test_eror": "has no metric 'test_eror'; did you mean",
+    "cifar[net=plan,depth=20].test_error": "no variant of cifar has net=plan; did you mean plain?",
+    "cifar[net=plain,depth=21].test_error": "no variant of cifar has depth=21",
+    "cifar[net=plain;depth=20].test_error": "has net=plain;depth=20",
+    "imagenet[net=resnet34-a].top1_10corp": "has no metric 'top1_10corp'; did you mean",
+    "counts.params": "'counts.params' is no selector",
+    "counts[model].params": "'model' is not key=value",
+}
+
+
+@pytest.mark.parametrize("selector", MISSPELT)
+def test_a_misspelt_selector_is_refused_by_name(selector, tmp_path, monkeypatch):
+    """In the row of a claim of the real paper; the line names file, row and part."""
+    for folder in ("replications/resnet", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    path = tmp_path / "replications/resnet/claims.csv"
+    right = '"counts[model=cifar_resnet20,shortcut=A].params",Tprint'
+    text = path.read_text()
+    assert text.count(right) == 1
+    path.write_text(text.replace(right, f'"{selector}",Tprint'))
+    monkeypatch.setenv("REPLAB_ROOT", str(tmp_path))
+    with pytest.raises(UserError) as error:
+        load("resnet")
+    assert str(error.value).startswith("replications/resnet/claims.csv:2: ")
+    assert MISSPELT[selector] in str(error.value)
+    assert "\n" not in str(error.value)

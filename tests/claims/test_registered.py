@@ -14,6 +14,7 @@ from scipy import stats
 import declared
 import registered_paper
 from replab.claims import acceptance, ancestry, evidence, registered, schema
+from replab.claims.accepted import load_accepted
 from replab.claims.ledger import build
 from replab.errors import UserError
 from replab.files import write_json
@@ -353,6 +354,14 @@ class TestLedger:
         assert not any("registered" in c for c in the_ledger().as_dict()["claims"])
 
 
+def committed():
+    return load_accepted(schema.load("toy")).records["standin"]
+
+
+def check():
+    return acceptance.check(load_accepted(schema.load("toy")), "standin")
+
+
 def accept(**options):
     return acceptance.accept(schema.load("toy"), "standin", Store(), **options)
 
@@ -366,8 +375,8 @@ class TestAcceptance:
     def test_all(self, toy):
         accepted = accept()
         assert (len(accepted.ledger.runs), accepted.left_out) == (6, [])
-        assert acceptance.check(schema.load("toy"), "standin") == []
-        assert acceptance.confirmations(schema.load("toy"), "standin") == {"confirmed": 6}
+        assert check() == []
+        assert acceptance.confirmations(committed()) == {"confirmed": 6}
 
     def test_in_part(self, toy):
         drop(toy, 2)
@@ -375,7 +384,7 @@ class TestAcceptance:
             accept()
         accepted = accept(partial=True)
         assert len(accepted.ledger.runs) == 4
-        assert acceptance.check(schema.load("toy"), "standin") == []
+        assert check() == []
         for entry in accepted.ledger.entries:
             assert entry.n == 2 or entry.verdict in ("inconclusive", "not attempted")
         assert any(entry.n < 2 for entry in accepted.ledger.entries)
@@ -446,14 +455,14 @@ class TestWhatDoesNotCount:
         provenance = dict(record.provenance) | fields.get("provenance", {})
         others = {k: v for k, v in fields.items() if k != "provenance"}
         write_json(path, replace(record, provenance=provenance, **others).as_dict())
-        problems = acceptance.check(schema.load("toy"), "standin")
+        problems = check()
         assert any(record.id in p and "registration" in p for p in problems)
 
     def test_a_registration_edited_after_its_runs(self, toy):
         accept()
         file = toy / "replications/toy/registered/toy.yaml"
         file.write_text(file.read_text().replace("margin: 1\n", "margin: 2\n"))
-        problems = acceptance.check(schema.load("toy"), "standin")
+        problems = check()
         edited = [p for p in problems if "must not be edited" in p]
         assert len(edited) == 6
         assert all("\n" not in p for p in edited)
@@ -462,7 +471,7 @@ class TestWhatDoesNotCount:
         accept()
         file = toy / "replications/toy/registered/toy.yaml"
         file.write_text("# Hello.\n" + file.read_text().replace("title: Sums", "title: All sums"))
-        assert acceptance.check(schema.load("toy"), "standin") == []
+        assert check() == []
 
     def test_a_run_that_began_before_its_registration_was_committed(self, toy):
         # The first commit of a history that has no registration yet.
@@ -612,7 +621,7 @@ class TestSuperseding:
         assert len(accepted.ledger.runs) == 6
         assert accepted.left_out == []
         assert accepted.ledger["standin.two-exceeds-one"].superseded == "second"
-        assert acceptance.check(schema.load("toy"), "standin") == []
+        assert check() == []
 
     def test_the_experiment_may_go(self, newer):
         code = newer / "replications/toy/experiments.py"

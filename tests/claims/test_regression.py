@@ -3,8 +3,10 @@
 import pytest
 
 from replab.claims import evidence
-from replab.claims.acceptance import REGRESSION_LEVEL, accept, regress
+from replab.claims.acceptance import accept
+from replab.claims.accepted import load_accepted
 from replab.claims.ledger import build
+from replab.claims.regression import REGRESSION_LEVEL, regress
 from replab.claims.statistics import prediction_interval
 from replab.errors import UserError
 from replab.files import write_json
@@ -18,7 +20,8 @@ def accepted(demo):
 
 
 def compare(demo, fresh, profile="quick", reasons=()):
-    found = regress(demo.load(), profile, fresh, reasons)
+    paper = demo.load()
+    found = regress(load_accepted(paper), build(paper, profile, fresh), fresh, reasons)
     assert all("\n" not in c.why for c in found)
     return {c.claim: c for c in found}
 
@@ -204,4 +207,4 @@ def test_the_ledgers_are_those_of_the_records_not_of_the_file(accepted):
 
 def test_nothing_accepted_is_a_users_error(demo):
     with pytest.raises(UserError, match="replab accept demo --profile quick"):
-        regress(demo.load(), "quick", demo.quick())
+        compare(demo, demo.quick())

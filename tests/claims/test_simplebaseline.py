@@ -13,6 +13,7 @@ from replab.datasets import coco, pose_weights
 from replab.runs import record as records
 from replab.runs.experiment import RunResult
 from replab.runs.identity import plan_runs
+from replab.runs.released_poses import COCO_SCORES
 from run_contexts import done_here
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,8 +32,6 @@ EFFECTS = {
     "effects.depth-over-kernel": ("fc", "aa"),
 }
 COLOUR = "gtbox.colour.r50"
-# COCO's ten scores.
-COCO_SCORES = ("ap", "ap50", "ap75", "apm", "apl", "ar", "ar50", "ar75", "arm", "arl")
 PARAMETERS = {
     "a": 33_999_697,
     "b": 32_950_609,

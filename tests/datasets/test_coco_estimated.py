@@ -13,7 +13,6 @@ from replab import datasets, files
 from replab.datasets import availability, coco, coco_estimated, people
 from replab.datasets.availability import require
 from replab.errors import MissingData, UserError
-from replab.runs import campaign
 
 PACKED = {".json": bytes, ".json.xz": lzma.compress, ".json.gz": gzip.compress}
 
@@ -188,6 +187,6 @@ class TestAvailability:
 
         monkeypatch.setattr("replab.datasets.download.get", never)
         with pytest.raises(UserError, match="the keypoints of COCO val2017 are not on this") as e:
-            campaign.obtain(availability.ANNOTATIONS_ONLY, may_fetch=True)
+            fetch.ensure_available(availability.ANNOTATIONS_ONLY, may_fetch=True)
         assert not isinstance(e.value, MissingData)
         assert "\n" not in str(e.value)

@@ -25,11 +25,13 @@ from PIL import Image
 from coco_made import made
 from pck_made import lsp_truth, stored_lsp, write_mat
 from replab import cli, datasets
+from replab.claims.accepted import load_accepted
 from replab.cli import main
+from replab.datasets import fetch
 from replab.errors import UserError
 from replab.models import create
-from replab.report import verdicts
-from replab.runs import campaign, execution
+from replab.planning import forecast
+from replab.runs import execution
 from tiny_pose_sets import write_coco
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +42,7 @@ APART = {"fifth-paper.md"}
 PROGRAMS = ("nox", "python", "pip", "git", "conda", "torchrun", "pytest", "ray", "PYTHONPATH=")
 # The README's table of commands: from this column on, what each does.
 COLUMN = 43
-GATHER = verdicts.gather
+LOAD_ACCEPTED = load_accepted
 SMALL = {"stem": 16, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1}
 
 
@@ -442,7 +444,7 @@ def here(files, tmp_path, monkeypatch):
     monkeypatch.setenv("REPLAB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("REPLAB_OFFLINE", "1")
     # A paper's records are read once for all commands.
-    monkeypatch.setattr(verdicts, "gather", lambda paper: _gathered(paper.name))
+    monkeypatch.setattr(forecast, "load_accepted", lambda paper: _gathered(paper.name))
     return tmp_path
 
 
@@ -450,7 +452,7 @@ def here(files, tmp_path, monkeypatch):
 def _gathered(name: str):
     from replab.claims.schema import load
 
-    return GATHER(load(name))
+    return LOAD_ACCEPTED(load(name))
 
 
 @pytest.mark.parametrize("command", of_kind(Run))
@@ -476,12 +478,12 @@ def test_replicate_would_do_it(command, here, capsys):
 
 @pytest.mark.parametrize("command", of_kind(Begun))
 def test_run_would_begin_it(command, here, capsys, monkeypatch):
-    monkeypatch.setattr(campaign, "obtain", lambda name, may_fetch: None)
+    monkeypatch.setattr(fetch, "ensure_available", lambda name, may_fetch: None)
     monkeypatch.setattr(datasets, "fingerprint", lambda name: "f" * 16)
     begun = []
 
-    def execute(spec, store, device, threads, **how):
-        begun.append((spec.label, how["keep_weights"]))
+    def execute(spec, store, options, **how):
+        begun.append((spec.label, options.keep_weights))
         raise UserError("as asked")
 
     monkeypatch.setattr(execution, "execute", execute)

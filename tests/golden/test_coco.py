@@ -8,7 +8,7 @@ import pytest
 from replab.keypoints.oks import crop_areas, pose_oks
 from replab.keypoints.skeletons import COCO
 from replab.keypoints.suppression import oks_nms, rescore, soft_oks_nms
-from replab.metrics.coco import ENGINES, evaluate, score_files
+from replab.metrics.coco import ENGINES, evaluate
 from replab.metrics.coco_bootstrap import Matches
 from replab.metrics.coco_files import from_arrays, read_detections, read_truth, write_results
 
@@ -66,7 +66,7 @@ def test_statistics(gold, setting, engine, tmp_path):
     assert list(score.as_dict().values()) == pytest.approx(expected, abs=1e-9)
     assert (score.detections, len(scores)) == (about["kept"], about["detections"])
     write_results(tmp_path / "results.json", arrays)
-    assert score_files(truth, tmp_path / "results.json", engine) == score
+    assert evaluate(truth, tmp_path / "results.json", engine) == score
     assert Matches.of(truth, arrays, engine=engine).score() == pytest.approx(expected, abs=1e-9)
 
 

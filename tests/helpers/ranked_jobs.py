@@ -20,6 +20,7 @@ from replab.keypoints.augmentation import Augmentation
 from replab.keypoints.codecs import codec
 from replab.models.ghost import use_ghost_batches
 from replab.models.synchronised import Synchronised
+from replab.options import RunOptions
 from replab.training import distributed, loop
 from replab.training.batches import DeviceImages, shuffled
 from replab.training.history import Diverged
@@ -84,12 +85,7 @@ def differentiated(net, batches, objective):
     net.train()
     with shared(net, BATCH, device) as sharing:
         # Nothing is updated; and torch's optimisers take seconds to import.
-        step = EagerStep(
-            *(sharing.network, None, objective),
-            device=device,
-            precision="fp32",
-            compiled=False,
-        )
+        step = EagerStep(sharing.network, None, objective, RunOptions(device=device))
         loss, _ = step.differentiate(*sharing.own(batches.batch(1)))
     kinds = sorted({type(m).__name__ for m in net.modules() if isinstance(m, nn.BatchNorm2d)})
     return {
@@ -191,7 +187,7 @@ def trained(folder, resumed=False, broken=None):
             shuffled(data, RECIPE, 0),
             RECIPE,
             seed=0,
-            device="cpu",
+            options=RunOptions(),
             evaluate=evaluate,
             checkpoint=folder / "checkpoint.pt" if resumed else None,
         )
@@ -225,7 +221,7 @@ def interrupted(folder):
             shuffled(images(), RECIPE, 0),
             RECIPE,
             seed=0,
-            device="cpu",
+            options=RunOptions(),
             evaluate=lambda model: float(next(model.parameters()).sum().detach()),
             checkpoint=folder / "checkpoint.pt",
             after_step=stop,
@@ -240,7 +236,7 @@ def in_phases(folder):
     """A pose machine trained stage by stage."""
     net, batches, objective = of_people("stages")
     recipe = replace(RECIPE, lr=0.05)
-    done = train_in_phases(net, batches, recipe, PHASES, objective, seed=0, device="cpu")
+    done = train_in_phases(net, batches, recipe, PHASES, objective, seed=0, options=RunOptions())
     return {"loss": done.history.loss, "error": done.history.error, "state": net.state_dict()}
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from replab.options import RunOptions
 from replab.runs import record as records
 from replab.runs.experiment import RunContext
 from replab.runs.identity import plan_runs
@@ -13,9 +14,7 @@ def made_context(variant, recipe, **changes) -> RunContext:
     fields = {
         "seed": 0,
         "data": "",
-        "device": "cpu",
-        "precision": "fp32",
-        "threads": 1,
+        "options": RunOptions(),
         "workspace": Path(),
         "progress": lambda share, text: None,
     }

@@ -14,7 +14,8 @@ from replab.metrics.coco import score_files
 from replab.photos.boxes import GivenBoxes
 from replab.photos.estimate import estimate
 from replab.photos.listing import entries
-from replab.photos.results import ABOUT, KEYPOINTS, Results, encode, shrink
+from replab.photos.overlay import encode, shrink
+from replab.photos.results import ABOUT, KEYPOINTS, Results
 
 BOX = (20.0, 10.0, 80.0, 80.0)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from replab.claims.accepted import load_all
 from replab.report import docs_pages
 
 pytestmark = pytest.mark.faults
@@ -71,15 +72,17 @@ class TestCheck:
     def test_table_that_was_edited(self, accepted, tmp_path, monkeypatch):
         twin = accepted.copy(tmp_path)
         monkeypatch.setenv("REPLAB_ROOT", str(twin.root))
-        assert docs_pages.problem() == ""
+        assert docs_pages.problem(load_all()) == ""
         change_table(twin.root)
-        assert "results/README.md" in docs_pages.problem()
+        assert "results/README.md" in docs_pages.problem(load_all())
 
     def test_under_nbval_a_missing_record_is_an_error_and_no_run_starts(self, accepted, tmp_path):
         twin = accepted.copy(tmp_path)
         # As `replicate` leaves it: a notebook that shows this machine's records.
         text = twin.rendered.read_text()
-        twin.rendered.write_text(text.replace('"records": "committed"', '"records": "machine"'))
+        twin.rendered.write_text(
+            text.replace('records = \\"committed\\"', 'records = \\"machine\\"')
+        )
         for path in (twin.root / ".replab/runs/mini").glob("*.json"):
             path.unlink()
         done = twin.replab("check")

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from replab import cli
+from replab.claims.accepted import load_accepted, load_all
 from replab.claims.schema import load
 from replab.claims.verdicts import INCONCLUSIVE, NOT_ATTEMPTED, NOT_REPRODUCED, REPRODUCED
 from replab.errors import UserError
@@ -77,8 +78,8 @@ def remove_badge(root):
 
 class TestProblem:
     def test_accepting_leaves_none(self, twin):
-        assert docs_pages.problem() == ""
-        assert docs_pages.write() == []
+        assert docs_pages.problem(load_all()) == ""
+        assert docs_pages.write(load_all()) == []
 
     @pytest.mark.parametrize(
         ("mutate", "names"),
@@ -93,12 +94,12 @@ class TestProblem:
     )
     def test_names_what_is_not_up_to_date(self, twin, mutate, names):
         mutate(twin.root)
-        problem = docs_pages.problem()
+        problem = docs_pages.problem(load_all())
         assert "\n" not in problem
         assert problem.endswith("not up to date; run `python -m replab docs`")
         assert all(name in problem for name in names)
-        docs_pages.write()
-        assert docs_pages.problem() == ""
+        docs_pages.write(load_all())
+        assert docs_pages.problem(load_all()) == ""
 
     def test_check_fails_in_one_line_and_docs_mends_it(self, twin, monkeypatch, capsys):
         # The rendered notebook is another check's business, and takes seconds.
@@ -110,7 +111,7 @@ class TestProblem:
         )
         assert cli.main(["docs", "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == {"written": ["docs/verdicts.md"]}
-        assert docs_pages.problem() == ""
+        assert docs_pages.problem(load_all()) == ""
 
 
 class TestSections:
@@ -119,7 +120,7 @@ class TestSections:
         readme = twin.root / "replications/mini/README.md"
         readme.write_text(MARKERS)
         (twin.root / "README.md").write_text("<!-- verdicts --><!-- /verdicts -->")
-        docs_pages.write()
+        docs_pages.write(load_all())
         text = readme.read_text()
         assert text.startswith("# Mini\n\n<!-- deviations -->\n")
         assert text.endswith("<!-- /deviations -->\n\nmore\n")
@@ -147,7 +148,7 @@ class TestSections:
         (twin.root / "replications/mini/README.md").write_text(text)
         page = (twin.root / "docs/deviations.md").read_bytes()
         with pytest.raises(UserError, match="<!-- deviations --> and <!-- /deviations --> must"):
-            docs_pages.write()
+            docs_pages.write(load_all())
         assert (twin.root / "docs/deviations.md").read_bytes() == page
         assert cli.main(["docs"]) == 2
 
@@ -181,7 +182,7 @@ def test_many_claims_are_counted_by_the_first_part_of_their_ids(own, shown):
 class TestBestEvidence:
     @pytest.fixture
     def found(self, twin):
-        return verdicts.gather(load("mini"))
+        return load_accepted(load("mini"))
 
     def with_profiles(self, found, **verdict):
         """What was accepted, had each profile decided `table1.sum` as said."""
@@ -231,7 +232,7 @@ class TestBestEvidence:
 
 
 def test_a_badge_holds_its_texts_and_says_itself_in_words(twin):
-    svg = ElementTree.fromstring(badges.badge(verdicts.gather(load("mini"))))
+    svg = ElementTree.fromstring(badges.badge(load_accepted(load("mini"))))
     assert svg.get("role") == "img"
     assert svg.findtext(f"{SVG}title") == "On Sums: 1 of 2 attempted claims reproduced, 3 printed"
     clip, left, right = svg.iter(f"{SVG}rect")

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import pytest
 
 from replab.claims import evidence
+from replab.claims.ledger import build
 from replab.claims.schema import load
 from replab.report import session, style
 
@@ -34,9 +35,12 @@ def run(path, profile, records, monkeypatch):
     figures = {}
     monkeypatch.setenv("REPLAB_ROOT", str(ROOT))
     monkeypatch.setattr(style, "save", lambda figure, name: figures.update({name: figure}))
-    monkeypatch.setattr(
-        session, "open_paper", lambda paper, *_: session.Session(load(paper), profile, records)
-    )
+
+    def opened(name, *_):
+        paper = load(name)
+        return session.Session(paper, build(paper, profile, records), records)
+
+    monkeypatch.setattr(session, "open_paper", opened)
     scope = {"__name__": "notebook"}
     for source, parameters in code(path):
         exec(compile(source, path.name, "exec"), scope)

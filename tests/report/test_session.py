@@ -2,6 +2,7 @@
 
 import pytest
 
+from replab.claims.ledger import build
 from replab.claims.schema import load
 from replab.errors import UserError
 from replab.report.session import Session
@@ -22,7 +23,8 @@ def session(checkout, monkeypatch):
         value = {"low": 1.0, "high": 2.0}[spec.variant["level"]] + 0.01 * spec.seed
         result = RunResult({"loss": value}, iterations=3)
         records.append(make(spec, result, threads=1, provenance={}))
-    return Session(load("mini"), "quick", records)
+    paper = load("mini")
+    return Session(paper, build(paper, "quick", records), records)
 
 
 def test_draw_takes_the_first_experiment_that_was_run(session, tmp_path, monkeypatch):

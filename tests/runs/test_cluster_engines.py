@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import pytest
 
 from replab.errors import MissingData
+from replab.options import RunOptions
 from replab.runs import cluster_jobs, clusters, executors
 from replab.runs.cluster_jobs import Refused, make_jobs
 from replab.runs.execution import RunFailed
@@ -130,7 +131,7 @@ def slurm():
 
 
 def jobs_of(tiny, specs):
-    return make_jobs(specs, tiny.store, device="cpu", threads=1)
+    return make_jobs(specs, tiny.store, RunOptions())
 
 
 def run(tiny, engine, specs, **options):
@@ -175,7 +176,7 @@ def test_the_same_records_as_on_this_machine(tiny, open_engine):
     # What failed by itself was not tried again.
     assert tiny.computed() == len(tiny.specs("add")) + 1
     shutil.rmtree(tiny.store.folder)
-    serial = executors.Placement(("cpu",), 1)
+    serial = executors.Placement(("cpu",), RunOptions())
     assert {type(e) for e in executors.run_all(specs, store=tiny.store, placement=serial)} == {
         RunFailed,
         MissingData,

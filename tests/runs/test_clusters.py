@@ -14,8 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from planned import made_plan
 from replab.errors import MissingData, UserError
-from replab.runs import campaign, cluster_jobs, clusters, executors, ray_cluster, slurm_cluster
+from replab.options import RunOptions
+from replab.planning import run_plan
+from replab.runs import cluster_jobs, clusters, executors, ray_cluster, slurm_cluster
 from replab.runs.cluster_jobs import Cancelled, Refused, WorkerDied, make_jobs, run_all, work
 from replab.runs.clusters import Cluster, parse_options
 from replab.runs.execution import RunFailed
@@ -62,7 +65,7 @@ class Bench:
 
 
 def drive(tiny, engine, specs, **options):
-    jobs = make_jobs(specs, tiny.store, device="cpu", threads=1)
+    jobs = make_jobs(specs, tiny.store, RunOptions())
     return run_all(jobs, engine, store=tiny.store, costs=[1.0] * len(specs), **options)
 
 
@@ -135,7 +138,7 @@ class TestChoice:
 
 class TestAgreement:
     def job(self, tiny):
-        (job,) = make_jobs(tiny.specs("add")[:1], tiny.store, device="cpu", threads=1)
+        (job,) = make_jobs(tiny.specs("add")[:1], tiny.store, RunOptions())
         return job
 
     def test_a_job_says_where_things_are(self, tiny, monkeypatch):
@@ -229,7 +232,7 @@ class TestWhoDoesWhatAgain:
         def late(seconds):
             looks.append(seconds)
             if len(looks) == 3:
-                (job,) = make_jobs([spec], tiny.store, device="cpu", threads=1)
+                (job,) = make_jobs([spec], tiny.store, RunOptions())
                 work(job)
 
         monkeypatch.setattr(
@@ -264,7 +267,7 @@ class TestWhoDoesWhatAgain:
     def test_the_dearest_first(self, tiny):
         specs = tiny.specs("add")
         engine = Bench()
-        jobs = make_jobs(specs, tiny.store, device="cpu", threads=1)
+        jobs = make_jobs(specs, tiny.store, RunOptions())
         run_all(jobs, engine, store=tiny.store, costs=[1.0, 3.0, 2.0, 4.0])
         assert [j.spec for j in engine.lots[0]] == [specs[i] for i in (3, 1, 2, 0)]
 
@@ -272,27 +275,27 @@ class TestWhoDoesWhatAgain:
 class TestCampaign:
     def plan(self, tiny, **options):
         wanted = {"wanted": lambda e, v: e.name == "add"}
-        return campaign.plan(tiny.replication, "quick", device="cpu", **wanted, **options)
+        return made_plan(tiny.replication, "quick", device="cpu", **wanted, **options)
 
     def test_a_cluster_in_this_machine_s_place(self, tiny, capsys, monkeypatch):
         monkeypatch.setattr(executors, "run_all", lambda *a, **k: pytest.fail("done here"))
-        found = self.plan(tiny)
+        found = self.plan(tiny, workers=3)
         engine = Bench()
         cluster = Cluster(engine)
-        records, errors = campaign.carry_out(found, tiny.store, workers=3, cluster=cluster)
+        records, errors = run_plan.complete(found, tiny.store, cluster)
         assert (len(records), errors) == (4, [])
         assert engine.laid_out == ("cpu", 1, 3)
         assert "4 runs to do; on a bench\n" in capsys.readouterr().err
         # Nothing is left for a second time.
-        assert len(campaign.carry_out(found, tiny.store, cluster=cluster)[0]) == 4
+        assert len(run_plan.complete(found, tiny.store, cluster)[0]) == 4
         assert len(engine.lots) == 1
 
     def test_what_is_left_is_said(self, tiny):
         found = self.plan(tiny)
         cluster = Cluster(Bench(work, work), wait=False)
-        records, errors = campaign.carry_out(found, tiny.store, cluster=cluster)
+        records, errors = run_plan.complete(found, tiny.store, cluster)
         assert (len(records), errors) == (2, [])
-        left = campaign.find(found, tiny.store)[1]
+        left = run_plan.find(found, tiny.store)[1]
         cluster.engine.submitted.pop()
         assert [line.split(": ")[-1] for line in cluster.left(left)] in (
             ["job job 0", "not handed out yet"],
@@ -309,22 +312,22 @@ class TestCampaign:
         }
         other = replace(tiny.replication, experiments=changed)
         for precision in clusters.PRECISIONS:
-            found = campaign.plan(other, "quick", device="cpu", native_precision=precision)
+            found = made_plan(other, "quick", device="cpu", native=precision)
             assert {s.precision for s in found.specs} == {precision}
         # Where a plan says which, the cluster does not matter.
-        assert {s.precision for s in self.plan(tiny, native_precision="bf16").specs} == {"fp32"}
+        assert {s.precision for s in self.plan(tiny, native="bf16").specs} == {"fp32"}
 
 
 class TestNotes:
     def test_of_jobs(self, tiny):
-        (job,) = make_jobs(tiny.specs("add")[:1], tiny.store, device="cpu", threads=1)
+        (job,) = make_jobs(tiny.specs("add")[:1], tiny.store, RunOptions())
         assert recall(job) is None
         note(replace(job, attempt=2), "slurm", "12_3")
         assert (recall(job).cluster, recall(job).job, recall(job).attempt) == ("slurm", "12_3", 2)
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": "slurm", "job": "1"}'])
     def test_damaged(self, tiny, text):
-        (job,) = make_jobs(tiny.specs("add")[:1], tiny.store, device="cpu", threads=1)
+        (job,) = make_jobs(tiny.specs("add")[:1], tiny.store, RunOptions())
         note(job, "slurm", "1")
         (path,) = (tiny.store.folder / "cluster" / "jobs").iterdir()
         path.write_text(text)
@@ -389,7 +392,8 @@ class TestSlurmWithoutSlurm:
         options = {"gpus_per_node": 2, "mem_gb": 32.0, "partition": "long", "reservation": "r"}
         engine = slurm_cluster.SlurmEngine(options)
         engine.lay_out("cuda", per_gpu=1, workers=8)
-        jobs = make_jobs(tiny.specs("add"), tiny.store, device="cuda:0", threads=engine.threads)
+        options = RunOptions(device="cuda:0", threads=engine.threads)
+        jobs = make_jobs(tiny.specs("add"), tiny.store, options)
         assert engine._parameters(jobs) == {
             "name": "tiny.quick",
             "timeout_min": 60,
@@ -451,26 +455,28 @@ class TestSlurmWithoutSlurm:
 def test_the_command_says_what_is_left(tiny, monkeypatch, capsys):
     """`replicate --no-wait` ends well, lists what is under way and renders nothing."""
     from replab import cli
+    from replab.planning import replication
     from replab.report import notebook
 
     monkeypatch.setattr(notebook, "render", lambda *a, **k: pytest.fail("rendered"))
     monkeypatch.setattr(notebook, "parse_parameters", lambda *a: {})
-    monkeypatch.setattr("replab.claims.schema.load", lambda name: name)
+    monkeypatch.setattr("replab.claims.schema.load", lambda name: SimpleNamespace(name=name))
     lines = ("tiny: add[a=1] seed 0: job 7_0", "tiny: add[a=2] seed 0: not handed out yet")
     asked = []
 
-    def compute(paper, profile, **words):
-        asked.append(words["cluster"])
+    def replicate(paper, planned, store, cluster):
+        asked.append(cluster)
         return SimpleNamespace(left=lines, records=[1, 2, 3])
 
-    monkeypatch.setattr("replab.report.session.compute", compute)
+    monkeypatch.setattr(replication, "plan", lambda *words: None)
+    monkeypatch.setattr(replication, "replicate", replicate)
     monkeypatch.setattr(
         clusters, "choose", lambda name, words, wait: nullcontext((name, words, wait))
     )
     words = ["replicate", "tiny", "--executor", "slurm", "--no-wait"]
     words += ["--executor-option", "partition=a", "--executor-option", "timeout_min=9"]
     assert cli.main(words) == 0
-    assert asked == [("slurm", ["partition=a", "timeout_min=9"], False)]
+    assert asked == [("slurm", ("partition=a", "timeout_min=9"), False)]
     out = capsys.readouterr().out
     assert out.splitlines()[:2] == list(lines)
     assert "2 runs are not done yet, 3 are; the same command looks again" in out

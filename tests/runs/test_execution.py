@@ -9,13 +9,14 @@ import pytest
 
 import declared
 from replab.errors import CheckFailed, MissingData, UserError
+from replab.options import RunOptions
 from replab.runs import execution
 from replab.runs.execution import RunFailed, SessionLog, execute, read_log
 from replab.runs.progress import ProgressFile, progress_path, read_progress
 
 
 def run(tiny, spec):
-    return execute(spec, str(tiny.store.folder), "cpu", 1)
+    return execute(spec, str(tiny.store.folder), RunOptions())
 
 
 def test_a_run_and_its_record(tiny):
@@ -208,7 +209,7 @@ def test_threads_reach_torch(tiny):
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
     try:
-        execute(tiny.specs("add")[0], str(tiny.store.folder), "cpu", 2)
+        execute(tiny.specs("add")[0], str(tiny.store.folder), RunOptions(threads=2))
         assert torch.get_num_threads() == 2
         assert os.environ["OMP_NUM_THREADS"] == "2"
         assert tiny.store.find(tiny.specs("add")[0]).threads == 2

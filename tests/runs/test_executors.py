@@ -11,14 +11,15 @@ from dataclasses import replace
 import pytest
 
 from replab.errors import MissingData, UserError
+from replab.options import RunOptions
 from replab.runs import executors, progress
 from replab.runs.execution import RunFailed
 from replab.runs.executors import Placement, ProgressLine, SerialExecutor, place, run_all
 from replab.runs.progress import progress_path
 from replab.runs.store import Store
 
-SERIAL = Placement(("cpu",), 1)
-POOL = Placement(("cpu", "cpu"), 1)
+SERIAL = Placement(("cpu",), RunOptions())
+POOL = Placement(("cpu", "cpu"), RunOptions())
 
 
 def numbers(records):
@@ -281,8 +282,8 @@ def test_a_serial_campaign_in_a_terminal(tiny, monkeypatch):
 )
 def test_place_on_cores(monkeypatch, cores, jobs, workers, expected):
     monkeypatch.setattr(executors, "available_cores", lambda: cores)
-    placement = place("cpu", jobs, workers)
-    assert (len(placement.devices), placement.threads) == expected
+    placement = place(RunOptions(), jobs, workers)
+    assert (len(placement.devices), placement.options.threads) == expected
     assert set(placement.devices) == {"cpu"}
 
 
@@ -291,19 +292,24 @@ def test_place_on_gpus(monkeypatch):
 
     monkeypatch.setattr(executors, "available_cores", lambda: 16)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert place("cuda", 9) == Placement(("cuda:0", "cuda:1", "cuda:2", "cuda:3"), 4)
-    assert place("cuda", 2) == Placement(("cuda:0", "cuda:1"), 8)
-    assert place("cuda", 9, 6).devices == tuple(f"cuda:{i}" for i in (0, 1, 2, 3, 0, 1))
-    assert place("cuda", 9, per_gpu=2).devices == tuple(f"cuda:{i % 4}" for i in range(8))
-    assert place("cuda", 3, per_gpu=2).devices == ("cuda:0", "cuda:1", "cuda:2")
-    assert place("cuda:2", 9).devices == ("cuda:2",)
-    assert place("cuda:2", 9, per_gpu=4).devices == ("cuda:2",) * 4
-    assert place("mps", 9).devices == ("mps",)
+    gpus = RunOptions(device="cuda")
+    every = ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
+    assert place(gpus, 9) == Placement(every, replace(gpus, threads=4))
+    assert place(gpus, 2) == Placement(every[:2], replace(gpus, threads=8))
+    assert place(gpus, 9, 6).devices == every + every[:2]
+    assert place(gpus, 9, per_gpu=2).devices == every * 2
+    assert place(gpus, 3, per_gpu=2).devices == every[:3]
+    assert place(RunOptions(device="cuda:2"), 9).devices == ("cuda:2",)
+    assert place(RunOptions(device="cuda:2"), 9, per_gpu=4).devices == ("cuda:2",) * 4
+    assert place(RunOptions(device="mps"), 9).devices == ("mps",)
 
 
 def test_placement_in_words():
     assert SERIAL.text == "1 worker on cpu, 1 thread each"
-    assert Placement(("cuda:0", "cuda:1"), 8).text == "2 workers on cuda:0, cuda:1, 8 threads each"
+    assert (
+        Placement(("cuda:0", "cuda:1"), RunOptions(threads=8)).text
+        == "2 workers on cuda:0, cuda:1, 8 threads each"
+    )
 
 
 def test_resolve_device(monkeypatch):

@@ -116,7 +116,8 @@ def test_device_class(device, kind):
 def test_unknown_device():
     with pytest.raises(UserError) as error:
         identity.device_class("gpu")
-    assert str(error.value) == "no device 'gpu'; use one of: cpu, cuda, mps"
+    known = "there are: auto, cpu, cuda, mps"
+    assert str(error.value) == f"no device 'gpu'; did you mean cpu?; {known}"
 
 
 def test_label():

@@ -8,6 +8,7 @@ import pytest
 import small_nets
 from replab.errors import UserError
 from replab.models import create, own_weights
+from replab.options import RunOptions
 from replab.runs import execution, kept_weights
 from replab.runs import record as records
 from replab.runs.execution import execute
@@ -47,7 +48,7 @@ def training(tiny, monkeypatch):
 
 def done(training, spec, **options):
     store = training.store
-    execute(spec, str(store.folder), "cpu", 1, **options)
+    execute(spec, str(store.folder), RunOptions(**options))
     return store.find(spec)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import pytest
 
 import ranked_jobs as ranked
+from planned import made_plan
 from replab import cli
 from replab.errors import CheckFailed, UserError
-from replab.runs import campaign, executors, ranks
+from replab.options import RunOptions
+from replab.planning import run_plan
+from replab.runs import executors, ranks
 from replab.runs.execution import RunFailed, execute
 from replab.runs.experiment import load_replication
-from replab.runs.identity import plan_runs
+from replab.runs.identity import plan_runs, planned_spec
 from replab.runs.store import Store
 from replab.training import distributed
 
@@ -76,7 +80,7 @@ def train(context):
             shuffled(DeviceImages(pixels, torch.arange(20) % 3), RECIPE, 0),
             RECIPE,
             seed=0,
-            device=context.device,
+            options=context.options,
             checkpoint=context.workspace / f"checkpoint{number}.pt",
             progress=context.progress,
             after_step=lambda i, net: note(f"step {i}"),
@@ -164,7 +168,7 @@ class TestRun:
         assert not Store().workspace(spec).exists()
 
         alone = Store(tmp_path / "alone")
-        execute(spec, str(alone.folder), "cpu", 1)
+        execute(spec, str(alone.folder), RunOptions())
         found = alone.find(spec)
         assert found.provenance["ranks"] == 1
         assert found.id == record.id
@@ -229,7 +233,7 @@ def test_started_from_here_killed_and_gone_on_from_a_checkpoint(checkout, tmp_pa
 
     spec, store = spec_of("once", "killed"), Store()
     whole = Store(tmp_path / "whole")
-    execute(spec, str(whole.folder), "cpu", 1)
+    execute(spec, str(whole.folder), RunOptions())
     (checkout / "notes").unlink()
 
     class Stop(Exception):
@@ -244,10 +248,10 @@ def test_started_from_here_killed_and_gone_on_from_a_checkpoint(checkout, tmp_pa
         patch.setattr(loop, "_save", stop)
         patch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
         with pytest.raises(RunFailed):
-            execute(spec, str(store.folder), "cpu", 1)
+            execute(spec, str(store.folder), RunOptions())
     assert notes(checkout) == ["step 0 by one"]
 
-    placement = executors.place_ranks("cpu", 2)
+    placement = executors.place(RunOptions(ranks=2), 1)
     assert executors.run_all([spec], store=store, placement=placement) == []
     assert (checkout / "killed").exists()
     record = store.find(spec)
@@ -266,8 +270,8 @@ class TestStartedFromHere:
     def launch(self, monkeypatch, output, code=1):
         calls = []
 
-        def launch(words, log, threads, count):
-            calls.append((words, threads, count))
+        def launch(words, log, options):
+            calls.append((words, options))
             log.write_text(output)
             return code
 
@@ -276,14 +280,14 @@ class TestStartedFromHere:
 
     def failed(self, spec):
         with pytest.raises((CheckFailed, UserError)) as error:
-            ranks.run_with_ranks(spec, str(Store().folder), "cpu", 1, ranks=2)
+            ranks.run_with_ranks(spec, str(Store().folder), RunOptions(ranks=2))
         return error.value
 
     def test_its_reason_is_passed_on(self, checkout, monkeypatch):
         calls = self.launch(monkeypatch, "W1122 torchrun says\nfailed: ranked: once: nan\nE1122\n")
         error = self.failed(spec_of("once"))
         assert (type(error), str(error)) == (RunFailed, "ranked: once: nan")
-        assert [(threads, count) for _, threads, count in calls] == [(1, 2)]
+        assert [options for _, options in calls] == [RunOptions(ranks=2)]
 
     def test_a_mistake_of_the_user_s(self, checkout, monkeypatch):
         self.launch(monkeypatch, "error: no data; fetch them\n", 2)
@@ -305,27 +309,27 @@ class TestStartedFromHere:
         calls = self.launch(monkeypatch, "error: stop here")
         spec = spec_of("once")
         self.failed(spec)
-        ((path, folder, device), _, _) = calls[0]
-        found = ranks._ordered(Path(path))
-        assert found == spec
-        assert (found.id, device, folder) == (spec.id, "cpu", str(Store().folder))
+        ((path, folder), _) = calls[0]
+        order = json.loads(Path(path).read_text())
+        found = planned_spec(order["run"])
+        assert (found, found.id, folder) == (spec, spec.id, str(Store().folder))
+        assert RunOptions(**order["options"]) == RunOptions(ranks=2)
 
     def test_nothing_is_started_for_a_run_that_is_there(self, checkout, monkeypatch):
         calls = self.launch(monkeypatch, "")
         spec, folder = spec_of("never"), str(Store().folder)
-        execute(spec, folder, "cpu", 1)
-        assert ranks.run_with_ranks(spec, folder, "cpu", 1, ranks=2) == spec.id
+        execute(spec, folder, RunOptions())
+        assert ranks.run_with_ranks(spec, folder, RunOptions(ranks=2)) == spec.id
         assert calls == []
 
     def test_a_campaign_starts_its_runs_so(self, checkout, monkeypatch, capsys):
         calls = self.launch(monkeypatch, "error: stop here")
-        planned = campaign.plan(
+        planned = made_plan(
             load_replication("ranked"),
-            "quick",
-            device="cpu",
+            ranks=2,
             wanted=lambda e, v: e.name == "once" and v["trouble"] in ("none", "nan"),
         )
-        found, errors = campaign.carry_out(planned, Store(), ranks=2)
+        found, errors = run_plan.complete(planned, Store())
         assert found == []
         assert [str(error) for error in errors] == ["stop here"] * 2
         assert len(calls) == 2
@@ -353,24 +357,24 @@ class TestRefusals:
         for name, value in zip(distributed.VARIABLES, "02020x", strict=True):
             monkeypatch.setenv(name, value)
         with pytest.raises(UserError, match="--device cuda:1 names one GPU and 2 processes need"):
-            ranks.execute_together(lambda: None, Store(), "cuda:1")
+            ranks.execute_together(lambda: None, Store(), RunOptions(device="cuda:1"))
 
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("cpu", 0), "--ranks 0: give 1 or more"),
-            (("mps", 2), "--ranks 2 is for --device cuda or cpu, not for mps"),
-            (("cuda", 99), "--ranks 99: this machine has "),
+            ({"ranks": 0}, "--ranks 0: give 1 or more"),
+            ({"device": "mps", "ranks": 2}, "--ranks 2 is for --device cuda or cpu, not for mps"),
+            ({"device": "cuda", "ranks": 99}, "--ranks 99: this machine has "),
         ],
     )
     def test_placements(self, words, said):
         with pytest.raises(UserError) as error:
-            executors.place_ranks(*words)
+            executors.place(RunOptions(**words), 1)
         assert str(error.value).startswith(said)
 
     def test_compiled(self):
         with pytest.raises(UserError, match="leave --engine compiled out"):
-            executors.place_ranks("cpu", 2, engine="compiled")
+            executors.place(RunOptions(ranks=2, engine="compiled"), 1)
 
     @pytest.mark.parametrize("words", [("--executor", "ray"), ("--workers", "3")])
     def test_with_a_cluster_or_workers(self, capsys, words):
@@ -381,6 +385,6 @@ class TestRefusals:
 
 
 def test_placement_in_words():
-    placement = executors.place_ranks("cpu", 2)
-    threads = placement.threads
+    placement = executors.place(RunOptions(ranks=2), 1)
+    threads = placement.options.threads
     assert placement.text.startswith(f"one run at a time, 2 processes on cpu, {threads} thread")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import declared
 from replab import __version__, files
 from replab.errors import UserError
+from replab.options import RunOptions
 from replab.runs import provenance, record
 from replab.runs.execution import execute
 from replab.runs.experiment import RunResult
@@ -232,7 +233,7 @@ def test_every_truncation_is_refused(tmp_path):
 def test_no_path_of_this_machine(tiny, monkeypatch):
     monkeypatch.setenv("HOME", str(tiny.root.parent))
     spec = tiny.specs("add")[0]
-    execute(spec, str(tiny.store.folder), "cpu", 1)
+    execute(spec, str(tiny.store.folder), RunOptions())
     text = tiny.store.path("tiny", spec.id).read_text()
     for folder in (tiny.root, tiny.root.parent, tiny.store.folder, os.getcwd()):
         assert str(folder) not in text

@@ -12,6 +12,7 @@ import pytest
 import declared
 from replab import files
 from replab.errors import UserError
+from replab.options import RunOptions
 from replab.runs import record
 from replab.runs.execution import execute
 from replab.runs.experiment import RunResult
@@ -169,7 +170,7 @@ def test_a_store_on_a_read_only_disk(tiny, frozen_disk):
     spec = tiny.specs("add")[0]
     freeze()
     with pytest.raises(UserError) as error:
-        execute(spec, str(folder), "cpu", 1)
+        execute(spec, str(folder), RunOptions())
     assert "make the folder writable" in one_line(error)
     assert tiny.computed() == 0
 
@@ -189,7 +190,7 @@ def test_a_lock_that_cannot_be_written(tiny, frozen_disk):
 def test_a_store_on_a_full_disk(tiny, tiny_disk):
     spec = tiny.specs("add")[0]
     store = Store(tiny_disk / "store")
-    execute(tiny.specs("add")[1], str(store.folder), "cpu", 1)
+    execute(tiny.specs("add")[1], str(store.folder), RunOptions())
     (tiny_disk / "ballast").write_bytes(b"")
     try:
         with (tiny_disk / "ballast").open("r+b", buffering=0) as ballast:
@@ -198,11 +199,11 @@ def test_a_store_on_a_full_disk(tiny, tiny_disk):
     except OSError:
         assert shutil.disk_usage(tiny_disk).free < 4096
     with pytest.raises(UserError) as error:
-        execute(spec, str(store.folder), "cpu", 1)
+        execute(spec, str(store.folder), RunOptions())
     assert "No space left" in one_line(error)
     assert store.find(spec) is None
     (tiny_disk / "ballast").unlink()
-    execute(spec, str(store.folder), "cpu", 1)
+    execute(spec, str(store.folder), RunOptions())
     assert store.find(spec) is not None
 
 

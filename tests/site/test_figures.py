@@ -3,7 +3,7 @@ import json
 import pytest
 
 from replab import paths
-from replab.claims.acceptance import accepted_profiles
+from replab.claims.accepted import accepted_profiles
 from replab.errors import UserError
 from replab.runs.experiment import papers
 from replab.site.figures import of_claim, of_notebook

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from planned import made_plan
 from replab import datasets
 from replab.datasets import coco, coco_estimated
 from replab.datasets.pose_set import PoseSet
@@ -17,7 +18,7 @@ from replab.keypoints.affine import transform
 from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import CODECS, codec
 from replab.keypoints.skeletons import COCO
-from replab.runs import campaign
+from replab.options import RunOptions
 from replab.runs.execution import make_context
 from replab.runs.experiment import PROFILES, Replication
 from replab.topdown.ceilings import Ceiling, ceiling
@@ -315,7 +316,7 @@ class TestExperiment:
     def plan(self, ceilings, **options):
         experiments = MappingProxyType({"ceilings": ceilings.CEILINGS})
         replication = Replication("hrnet", experiments)
-        return campaign.plan(replication, "quick", device="cpu", **options)
+        return made_plan(replication, "quick", device="cpu", **options)
 
     @pytest.mark.parametrize("may_fetch", [False, True])
     def test_people_always(self, ceilings, monkeypatch, may_fetch):
@@ -372,7 +373,7 @@ class TestExperiment:
     def test_other_people_under_the_name_are_refused(self, ceilings, monkeypatch, tmp_path):
         (spec, *_) = self.plan(ceilings).specs
         monkeypatch.setattr(datasets, "open_poses", lambda name: people(3))
-        context = make_context(spec, "cpu", 1, "eager", tmp_path, lambda *words: None)
+        context = make_context(spec, RunOptions(), tmp_path, lambda *words: None)
         with pytest.raises(UserError, match="people-test holds other people than the published"):
             ceilings.CEILINGS.function(context)
 

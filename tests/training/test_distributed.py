@@ -11,6 +11,7 @@ from replab.datasets import imagenet
 from replab.errors import UserError
 from replab.keypoints.augmentation import Augmentation
 from replab.keypoints.codecs import codec
+from replab.options import RunOptions
 from replab.training import distributed, loop
 from replab.training.batches import EpochOrder
 from replab.training.distributed import Ranks
@@ -323,6 +324,5 @@ class TestEnvironment:
                 None,
                 {"iterations": 1, "batch_size": 2},
                 seed=0,
-                device="cpu",
-                engine="compiled",
+                options=RunOptions(engine="compiled"),
             )

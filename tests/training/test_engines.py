@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from killed_runs import killed_after
 from replab.errors import UserError
+from replab.options import RunOptions
 from replab.training import batches, checkpoints, engines, loop
 from replab.training.loop import train
 from replab.training.recipe import ImageRecipe
@@ -37,7 +39,8 @@ class Machine:
         self.lengths = {False: eager, True: compiled}
         self.made = []
 
-    def __call__(self, model, compiled):
+    def __call__(self, model, options):
+        compiled = options.engine == "compiled"
         self.made.append(compiled)
         length = self.lengths[compiled]
         if isinstance(length, Exception):
@@ -53,15 +56,12 @@ class Machine:
 
 
 def choose(machine, cache, *, iterations=10**8, model=None):
-    return engines.choose(
-        model or net(),
-        BATCH,
-        machine,
-        iterations=iterations,
-        device="cpu",
-        precision="fp32",
-        cache=cache,
+    options = RunOptions(engine="auto")
+    chosen = engines.choose(
+        model or net(), BATCH, machine, iterations=iterations, options=options, cache=cache
     )
+    assert replace(chosen, engine="auto") == options
+    return chosen.engine
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_network_is_not_touched(tmp_path):
 
 def test_an_unknown_engine():
     with pytest.raises(UserError, match="no engine 'fast'"):
-        train(net(), None, RECIPE, seed=0, device="cpu", engine="fast")
+        RunOptions(engine="fast")
 
 
 def data():
@@ -130,23 +130,23 @@ def data():
 
 def test_auto_learns_what_its_choice_learns(monkeypatch):
     source = batches.shuffled(data(), RECIPE, seed=0)
-    expected = train(net(), source, RECIPE, seed=0, device="cpu", engine="eager")
+    expected = train(net(), source, RECIPE, seed=0, options=RunOptions(engine="eager"))
     monkeypatch.setattr(engines, "WORTH_PROBING_S", 0.0)
     monkeypatch.setattr(engines, "_probe", lambda *words: {"engine": "eager"})
     monkeypatch.setattr(engines, "write_json", lambda path, value: None)
-    found = train(net(), source, RECIPE, seed=0, device="cpu", engine="auto")
+    found = train(net(), source, RECIPE, seed=0, options=RunOptions(engine="auto"))
     assert found.history.loss == expected.history.loss
     assert found.engine == "eager"
 
 
 def test_a_checkpoint_keeps_its_engine(tmp_path, monkeypatch):
     source = batches.shuffled(data(), RECIPE, seed=0)
-    options = {"seed": 0, "device": "cpu", "checkpoint": tmp_path / "c.pt"}
-    monkeypatch.setattr(engines, "choose", lambda *words, **more: "eager")
+    how = {"seed": 0, "options": RunOptions(engine="auto"), "checkpoint": tmp_path / "c.pt"}
+    monkeypatch.setattr(engines, "choose", lambda *words, **more: RunOptions(engine="eager"))
     with killed_after(3):
-        train(net(), source, RECIPE, engine="auto", **options)
+        train(net(), source, RECIPE, **how)
     assert checkpoints.load(tmp_path / "c.pt", "cpu")["engine"] == "eager"
     # Whatever the machine would choose now.
-    monkeypatch.setattr(engines, "choose", lambda *words, **more: "compiled")
-    assert train(net(), source, RECIPE, engine="auto", **options).engine == "eager"
+    monkeypatch.setattr(engines, "choose", lambda *words, **more: RunOptions(engine="compiled"))
+    assert train(net(), source, RECIPE, **how).engine == "eager"
     assert loop.engines is engines

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from replab import models
 from replab.errors import CheckFailed, UserError
+from replab.options import RunOptions
 from replab.training import checkpoints, loop
 from replab.training.batches import DeviceImages, shuffled
 from replab.training.loop import Diverged, History
@@ -55,7 +56,7 @@ def net(seed=0):
 
 
 def train(model, recipe=RECIPE, *, data=None, **options):
-    options = {"seed": 0, "device": "cpu", **options}
+    options = {"seed": 0, "options": RunOptions(), **options}
     source = shuffled(data or separable(), recipe, options["seed"])
     return loop.train(model, source, recipe, **options)
 
@@ -396,7 +397,7 @@ def test_a_broken_checkpoint_is_started_anew(half, capsys, damage):
         {"recipe": replace(RECIPE, lr=0.1)},
         {"recipe": replace(RECIPE, iterations=10)},
         {"seed": 1},
-        {"precision": "bf16"},
+        {"options": RunOptions(precision="bf16")},
     ],
     ids=["rate", "length", "seed", "precision"],
 )
@@ -494,7 +495,7 @@ def test_divergence_later():
 def test_bf16_stays_near_fp32():
     fp32, bf16 = net(), net()
     exact = train(fp32).history
-    rough = train(bf16, precision="bf16").history
+    rough = train(bf16, options=RunOptions(precision="bf16")).history
     assert exact.loss != rough.loss
     assert exact.loss[0] == pytest.approx(rough.loss[0], abs=0.02)
     assert exact.tail(0.2)[0] == pytest.approx(rough.tail(0.2)[0], abs=0.03)
@@ -503,5 +504,5 @@ def test_bf16_stays_near_fp32():
 
 
 def test_an_unknown_precision():
-    with pytest.raises(ValueError, match="unknown precision 'fp8'"):
-        train(net(), precision="fp8")
+    with pytest.raises(UserError, match="no precision 'fp8'"):
+        RunOptions(precision="fp8")

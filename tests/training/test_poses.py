@@ -13,6 +13,7 @@ from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import codec
 from replab.keypoints.losses import joint_mse
 from replab.keypoints.skeletons import COCO
+from replab.options import RunOptions
 from replab.training.objectives import heatmap_regression
 from replab.training.pose_batches import PoseBatches, cut_out
 from replab.training.poses import PoseTraining, make_batches, train_on
@@ -141,7 +142,9 @@ def training(**changes):
 class TestTraining:
     def test_it_learns(self, people):
         recipe = replace(RECIPE, iterations=150, lr=1e-2)
-        _, trained = train_on(training(recipe=recipe, augmentation=PLAIN), people, seed=0)
+        _, trained = train_on(
+            training(recipe=recipe, augmentation=PLAIN), people, options=RunOptions(), seed=0
+        )
         loss = trained.history.loss
         assert len(loss) == 150
         assert np.mean(loss[-10:]) < 0.8 * np.mean(loss[:10])
@@ -150,7 +153,7 @@ class TestTraining:
         from replab.training import loop
 
         monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
-        whole, undisturbed = train_on(training(), people, seed=3)
+        whole, undisturbed = train_on(training(), people, options=RunOptions(), seed=3)
 
         class Stop(Exception):
             pass
@@ -161,8 +164,12 @@ class TestTraining:
 
         path = tmp_path / "c.pt"
         with pytest.raises(Stop):
-            train_on(training(), people, seed=3, checkpoint=path, progress=stop)
-        resumed, trained = train_on(training(), people, seed=3, checkpoint=path)
+            train_on(
+                training(), people, options=RunOptions(), seed=3, checkpoint=path, progress=stop
+            )
+        resumed, trained = train_on(
+            training(), people, options=RunOptions(), seed=3, checkpoint=path
+        )
         assert trained.history.loss == undisturbed.history.loss
         for name, tensor in whole.state_dict().items():
             assert torch.equal(resumed.state_dict()[name], tensor), name
@@ -173,9 +180,12 @@ class TestTraining:
         shapes = [tuple(t.shape[2:]) for t in source.batch(0)[1::2]]
         assert shapes == [(16, 16), (8, 8), (4, 4), (2, 2)]
         net, _ = train_on(
-            dataclasses.replace(several, recipe=replace(RECIPE, iterations=2)), people, seed=0
+            dataclasses.replace(several, recipe=replace(RECIPE, iterations=2)),
+            people,
+            options=RunOptions(),
+            seed=0,
         )
-        network = several.ready(net, COCO, precision="fp32", device="cpu")
+        network = several.ready(net, COCO, RunOptions())
         answers = network.answers(torch.zeros(3, 64, 64, 3, dtype=torch.uint8), mirrored=True)
         assert [tuple(a.shape) for a, b in answers] == [(3, 17, s, s) for s in (16, 8, 4, 2)]
         assert all(a.shape == b.shape for a, b in answers)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from replab.options import RunOptions
 from replab.training import batches, probing
 from replab.training.probing import Pace
 from replab.training.recipe import ImageRecipe
@@ -44,9 +45,7 @@ def test_probe(tmp_path):
         model,
         batches.shuffled(data, RECIPE, seed=0),
         RECIPE,
-        device="cpu",
-        precision="fp32",
-        engine="eager",
+        options=RunOptions(),
         workspace=tmp_path,
     )
     assert model.passes == probing.STEPS

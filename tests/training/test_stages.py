@@ -16,6 +16,7 @@ from replab.keypoints.augmentation import Augmentation
 from replab.keypoints.codecs import codec
 from replab.keypoints.losses import joint_mse
 from replab.keypoints.stage_losses import euclidean_loss
+from replab.options import RunOptions
 from replab.training import gradients, loop
 from replab.training.objectives import StageRegression, heatmap_regression
 from replab.training.poses import PoseTraining, make_batches, train_on
@@ -151,8 +152,8 @@ class TestGradients:
         watch = gradients.watch(
             tmp_path, [2, 6], StageRegression(), batches_each=2, precision="fp32"
         )
-        watched, seen = train_on(training(), people, seed=1, watch=watch)
-        plain, alone = train_on(training(), people, seed=1)
+        watched, seen = train_on(training(), people, options=RunOptions(), seed=1, watch=watch)
+        plain, alone = train_on(training(), people, options=RunOptions(), seed=1)
         assert seen.history.loss == alone.history.loss
         for one, other in zip(watched.parameters(), plain.parameters(), strict=True):
             assert torch.equal(one, other)
@@ -169,7 +170,7 @@ class TestPhases:
         batches = make_batches(training(), people, seed=0, device="cpu")
         phases = (Phase(1, alone=True, share=0.5), Phase(3, alone=True, share=0.5))
         trained = train_in_phases(
-            *(net, batches, RECIPE, phases, StageRegression()), seed=0, device="cpu"
+            *(net, batches, RECIPE, phases, StageRegression()), seed=0, options=RunOptions()
         )
         moved = {
             stage: [
@@ -193,14 +194,16 @@ class TestPhases:
             first = net(images)[0]
         expected = float(joint_mse(first, targets[0], targets[1]))
         trained = train_in_phases(
-            *(net, batches, RECIPE, one_by_one(3), StageRegression()), seed=0, device="cpu"
+            *(net, batches, RECIPE, one_by_one(3), StageRegression()), seed=0, options=RunOptions()
         )
         assert trained.history.loss[0] == pytest.approx(expected, rel=1e-5)
 
     def test_a_stopped_training_ends_as_an_undisturbed_one(self, people, tmp_path, monkeypatch):
         monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
         phases = (*one_by_one(3, 0.5), Phase(3, alone=False, share=0.5))
-        whole, undisturbed = train_on(training(phases=phases), people, seed=3)
+        whole, undisturbed = train_on(
+            training(phases=phases), people, options=RunOptions(), seed=3
+        )
 
         class Stop(Exception):
             pass
@@ -211,8 +214,17 @@ class TestPhases:
 
         path = tmp_path / "checkpoint.pt"
         with pytest.raises(Stop):
-            train_on(training(phases=phases), people, seed=3, checkpoint=path, progress=stop)
-        resumed, trained = train_on(training(phases=phases), people, seed=3, checkpoint=path)
+            train_on(
+                training(phases=phases),
+                people,
+                options=RunOptions(),
+                seed=3,
+                checkpoint=path,
+                progress=stop,
+            )
+        resumed, trained = train_on(
+            training(phases=phases), people, options=RunOptions(), seed=3, checkpoint=path
+        )
         assert trained.history.loss == undisturbed.history.loss
         for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
             assert torch.equal(one, other)
@@ -222,13 +234,15 @@ class TestPhases:
         for phases in (one_by_one(3, 0.9), one_by_one(2)):
             with pytest.raises(ValueError, match="add up"):
                 train_in_phases(
-                    *(net_of(), batches, RECIPE, phases, StageRegression()), seed=0, device="cpu"
+                    *(net_of(), batches, RECIPE, phases, StageRegression()),
+                    seed=0,
+                    options=RunOptions(),
                 )
         with pytest.raises(TypeError, match="no stages"):
             train_in_phases(
                 *(nn.Linear(1, 1), batches, RECIPE, one_by_one(1), StageRegression()),
                 seed=0,
-                device="cpu",
+                options=RunOptions(),
             )
 
 
@@ -244,7 +258,7 @@ class TestRates:
         images, *targets = batches.batch(0)
         loss, _ = StageRegression()(start(images), *targets)
         loss.backward()
-        loop.train(net, batches, recipe, seed=0, objective=StageRegression(), device="cpu")
+        loop.train(net, batches, recipe, seed=0, objective=StageRegression(), options=RunOptions())
         rates = {
             "conv6_stage1.weight": 5.0,
             "conv6_stage1.bias": 10.0,
@@ -265,7 +279,7 @@ class TestRates:
     ):
         monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
         dropping = training(options={"dropout": 0.5})
-        _, undisturbed = train_on(dropping, people, seed=3)
+        _, undisturbed = train_on(dropping, people, options=RunOptions(), seed=3)
 
         class Stop(Exception):
             pass
@@ -277,10 +291,12 @@ class TestRates:
 
         path = tmp_path / "checkpoint.pt"
         with pytest.raises(Stop):
-            train_on(dropping, people, seed=3, checkpoint=path, progress=stop)
-        _, trained = train_on(dropping, people, seed=3, checkpoint=path)
+            train_on(
+                dropping, people, options=RunOptions(), seed=3, checkpoint=path, progress=stop
+            )
+        _, trained = train_on(dropping, people, options=RunOptions(), seed=3, checkpoint=path)
         assert trained.history.loss == undisturbed.history.loss
-        _, other = train_on(dropping, people, seed=4)
+        _, other = train_on(dropping, people, options=RunOptions(), seed=4)
         assert other.history.loss != undisturbed.history.loss
 
 

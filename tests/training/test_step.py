@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from replab import models
+from replab.options import RunOptions
 from replab.training import batches
 from replab.training.loop import train
 from replab.training.objectives import classification
@@ -51,9 +52,7 @@ def test_a_step_returns_loss_and_error_from_before_the_update():
     model, data = small(), images()
     expected = nn.functional.cross_entropy(model(data.images), data.labels).item()
     wrong = (model(data.images).argmax(1) != data.labels).float().mean().item()
-    step = EagerStep(
-        model, sgd(model), classification, device="cpu", precision="fp32", compiled=False
-    )
+    step = EagerStep(model, sgd(model), classification, RunOptions())
     loss, error = step(data.images, data.labels)
     assert step.engine == "eager"
     assert loss.item() == pytest.approx(expected, rel=1e-6)
@@ -65,9 +64,7 @@ def test_a_step_returns_loss_and_error_from_before_the_update():
 
 def test_gradients_do_not_add_up():
     model, data = small(), images()
-    step = EagerStep(
-        model, sgd(model), classification, device="cpu", precision="fp32", compiled=False
-    )
+    step = EagerStep(model, sgd(model), classification, RunOptions())
     step.optimiser.param_groups[0]["lr"] = 0.0
     step(data.images, data.labels)
     first = model[0].weight.grad.clone()
@@ -77,9 +74,7 @@ def test_gradients_do_not_add_up():
 
 def test_on_a_cpu_there_is_no_graph():
     model = small()
-    step = make_step(
-        model, sgd(model), classification, device="cpu", precision="fp32", compiled=False
-    )
+    step = make_step(model, sgd(model), classification, RunOptions())
     assert isinstance(step, EagerStep)
 
 
@@ -89,8 +84,8 @@ def test_on_a_cpu_there_is_no_graph():
 def test_compiled_learns_the_same(one_thread):
     source = batches.shuffled(images(), RECIPE, seed=0)
     eager, compiled = small(), small()
-    expected = train(eager, source, RECIPE, seed=0, device="cpu")
-    found = train(compiled, source, RECIPE, seed=0, device="cpu", engine="compiled")
+    expected = train(eager, source, RECIPE, seed=0, options=RunOptions())
+    found = train(compiled, source, RECIPE, seed=0, options=RunOptions(engine="compiled"))
     assert (expected.engine, found.engine) == ("eager", "compiled")
     assert found.history.loss == pytest.approx(expected.history.loss, abs=1e-4)
     # The names stay those of the net, so that weights and checkpoints fit either way.
@@ -106,12 +101,8 @@ def test_a_graph_learns_the_same():
     plain = models.create("cifar_resnet8").cuda()
     torch.manual_seed(0)
     graphed = models.create("cifar_resnet8").cuda()
-    step = EagerStep(
-        plain, sgd(plain), classification, device="cuda", precision="fp32", compiled=False
-    )
-    other = EagerStep(
-        graphed, sgd(graphed), classification, device="cuda", precision="fp32", compiled=False
-    )
+    step = EagerStep(plain, sgd(plain), classification, RunOptions(device="cuda"))
+    other = EagerStep(graphed, sgd(graphed), classification, RunOptions(device="cuda"))
     graph = GraphStep(other)
     assert graph.engine == "cuda-graph"
     for iteration in range(5):

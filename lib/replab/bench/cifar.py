@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from replab.bench import Benchmark, Step
+from replab.bench.comparing import Benchmark, Step
+from replab.options import RunOptions
 from replab.training.recipe import ImageRecipe
 
 NETS = ("cifar_resnet20", "cifar_resnet56")
@@ -98,10 +99,10 @@ def our_training(name: str, images: Any, labels: Any) -> Step:
     from replab.training.loop import train
 
     model, source = our_net(name), our_batches(images, labels)
-    precision = native_precision("cpu")
+    options = RunOptions(precision=native_precision("cpu"))
 
     def step() -> None:
-        train(model, source, RECIPE, seed=0, device="cpu", precision=precision)
+        train(model, source, RECIPE, seed=0, options=options)
 
     return step
 
@@ -120,13 +121,9 @@ def bare_step(name: str, *, compiled: bool) -> Step:
     optimiser = torch.optim.SGD(
         model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True
     )
-    precision = native_precision("cpu")
-    step = make_step(
-        *(model, optimiser, classification),
-        device="cpu",
-        precision=precision,
-        compiled=compiled,
-    )
+    engine = "compiled" if compiled else "eager"
+    options = RunOptions(precision=native_precision("cpu"), engine=engine)
+    step = make_step(model, optimiser, classification, options)
     count = itertools.count()
 
     def several() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replab.bench import Benchmark, Step, usual_pose
+from replab.bench import usual_pose
+from replab.bench.comparing import Benchmark, Step
 
 # The detections file that the papers' tables rest on holds so many boxes of val2017.
 IMAGES, PEOPLE, BOXES = 5000, 11_000, 104_125

@@ -9,7 +9,7 @@ do per joint what the released code does per joint.
 from collections.abc import Callable
 from typing import Any
 
-from replab.bench import Benchmark, Step
+from replab.bench.comparing import Benchmark, Step
 
 PEOPLE, JOINTS = 128, 17
 INPUT, HEATMAP = (192, 256), (48, 64)

@@ -9,7 +9,9 @@ from dataclasses import replace
 from functools import partial
 from typing import IO
 
-from replab.bench import Benchmark, Step, cifar
+from replab.bench import cifar
+from replab.bench.comparing import Benchmark, Step
+from replab.options import RunOptions
 from replab.training import distributed
 
 NET = "cifar_resnet20"
@@ -95,7 +97,7 @@ def main(threads: int) -> None:
     recipe = replace(cifar.RECIPE, iterations=STEPS)
     model, source = cifar.our_net(NET), cifar.our_batches(*cifar.random_images())
     for _ in sys.stdin:
-        train(model, source, recipe, seed=0, device="cpu")
+        train(model, source, recipe, seed=0, options=RunOptions())
         print(DONE, end="", flush=True)
 
 

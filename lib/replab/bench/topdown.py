@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from replab.bench import Benchmark, Step
+from replab.bench.comparing import Benchmark, Step
 
 NETS, SIZE = ("pose_hrnet_w32", "pose_resnet50"), (192, 256)
 PICTURES, PEOPLE_EACH = 12, 2

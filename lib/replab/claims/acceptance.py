@@ -1,48 +1,38 @@
 """Accepting a ledger, and checking that the accepted one follows from its records."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from replab.claims import ancestry, evidence, registered
-from replab.claims.claim import superseded_registrations
+from replab.claims.accepted import Accepted, accepted_profiles
+from replab.claims.claim import Paper
 from replab.claims.ledger import Ledger, build, out_of_date, record_digest
-from replab.claims.regression import REGRESSION_LEVEL, Comparison, regress
-from replab.claims.schema import Paper
 from replab.errors import UserError
 from replab.files import write_json
-from replab.runs.experiment import PROFILES
 from replab.runs.record import Record
 from replab.runs.registration import Registration
 from replab.runs.store import Store
 
-__all__ = [
-    "REGRESSION_LEVEL",
-    "Comparison",
-    "accept",
-    "accepted_profiles",
-    "check",
-    "other_seeds",
-    "regress",
-]
-
 
 @dataclass(frozen=True)
-class Accepted:
+class Change:
     """What `accept` did.
 
     Attributes:
+        records: that the ledger rests on.
         changed: a line for each verdict that changed.
         left_out: a line for each record that its registration does not cover.
     """
 
     ledger: Ledger
+    records: Sequence[Record]
     changed: list[str]
     left_out: list[str]
 
 
-def accept(paper: Paper, profile: str, store: Store, *, partial: bool = False) -> Accepted:
+def accept(paper: Paper, profile: str, store: Store, *, partial: bool = False) -> Change:
     """Make what was measured the accepted evidence: records and ledger under `results/`.
 
     Args:
@@ -93,7 +83,7 @@ def accept(paper: Paper, profile: str, store: Store, *, partial: bool = False) -
         for claim in before
         if before[claim] != now.get(claim)
     ]
-    return Accepted(ledger, changed, left_out)
+    return Change(ledger, found, changed, left_out)
 
 
 def _countable(paper: Paper, records: Sequence[Record]) -> tuple[list[Record], list[str]]:
@@ -107,11 +97,10 @@ def registration_progress(
     paper: Paper, profile: str, records: Sequence[Record]
 ) -> list[tuple[Registration, int, int]]:
     """For each registration of a profile that is not superseded: runs done, and planned."""
-    superseded = superseded_registrations(paper)
     return [
         (r, len(registered.own_records(r, records)), planned)
         for r in paper.registrations.values()
-        if r.profile == profile and r.name not in superseded
+        if r.profile == profile and r.name not in paper.superseded
         for planned in [len(r.variants) * r.n]
     ]
 
@@ -127,40 +116,27 @@ def registration_problem(paper: Paper, record: Record) -> str:
     return f"record {record.id} ({record.experiment}): {found}" if found else ""
 
 
-def confirmations(paper: Paper, profile: str) -> dict[str, int]:
-    """How many accepted registered records git's history confirms, and how many it cannot.
-
-    Raises:
-        UserError: the ledger or a record is missing or broken.
-    """
-    found = evidence.committed(paper, profile)[1]
-    states = [ancestry.state(record) for record in found if record.registration]
+def confirmations(records: Iterable[Record]) -> dict[str, int]:
+    """How many registered records git's history confirms, and how many it cannot."""
+    states = [ancestry.state(record) for record in records if record.registration]
     return {state: states.count(state) for state in dict.fromkeys(states)}
 
 
-def other_seeds(paper: Paper, profile: str) -> dict[str, list[int]]:
-    """Seeds of the accepted runs that no plan asks for, by experiment.
+def other_seeds(paper: Paper, records: Iterable[Record]) -> dict[str, list[int]]:
+    """Seeds of accepted runs that no plan asks for, by experiment.
 
     Further seeds are further evidence, unless the experiment was chosen by them: then they have no
     place in its verdict, and whoever accepts has to know that they are in it.
-
-    Raises:
-        UserError: the ledger or a record is missing or broken.
     """
     found: dict[str, set[int]] = {}
-    for record in evidence.committed(paper, profile)[1]:
+    for record in records:
         if record.registration:
             continue
         experiment = paper.replication.experiments[record.experiment]
-        planned = experiment.plans[profile].seeds
+        planned = experiment.plans[record.profile].seeds
         if not experiment.deterministic and record.seed not in planned:
             found.setdefault(record.experiment, set()).add(record.seed)
     return {name: sorted(seeds) for name, seeds in sorted(found.items())}
-
-
-def accepted_profiles(paper: str) -> list[str]:
-    """The profiles under which a paper has an accepted ledger."""
-    return [p for p in PROFILES if evidence.accepted_path(paper, p).is_file()]
 
 
 def _verdicts(paper: Paper, profile: str) -> dict[str, str]:
@@ -182,16 +158,13 @@ def _remove_orphans(paper: Paper) -> None:
             path.unlink()
 
 
-def check(paper: Paper, profile: str) -> list[str]:
-    """Whether the accepted ledger follows from the committed records and the paper's files.
+def check(accepted: Accepted, profile: str) -> list[str]:
+    """Whether an accepted ledger follows from the committed records and the paper's files.
 
     Returns:
         A line for each difference; empty if all is well.
-
-    Raises:
-        UserError: a file is missing or broken.
     """
-    content, found = evidence.committed(paper, profile)
+    paper, content, found = accepted.paper, accepted.content[profile], accepted.records[profile]
     problems = [
         f"record {record.id} ({record.experiment}) was changed after it was accepted"
         for record in found
@@ -204,8 +177,8 @@ def check(paper: Paper, profile: str) -> list[str]:
         if stale:
             problems.append(f"record {record.id} was accepted, but it is out of date: {stale}")
     problems += filter(None, (registration_problem(paper, record) for record in found))
-    problems += _unlisted(paper)
-    derived = json.loads(json.dumps(build(paper, profile, found).as_dict()))
+    problems += _unlisted(accepted)
+    derived = json.loads(json.dumps(accepted.ledgers[profile].as_dict()))
     if derived != content:
         problems += _differences(content, derived)
     return problems
@@ -224,21 +197,16 @@ def _other_recipe(paper: Paper, record: Record) -> str:
     )
 
 
-def _unlisted(paper: Paper) -> list[str]:
-    listed: set[str] = set()
-    for profile in accepted_profiles(paper.name):
-        content = evidence.read_ledger_file(
-            evidence.accepted_path(paper.name, profile), mend="restore it from git"
-        )
-        listed |= set(content["runs"])
+def _unlisted(accepted: Accepted) -> list[str]:
+    listed = {run for content in accepted.content.values() for run in content["runs"]}
     return [
         f"record {path.stem} belongs to no accepted ledger"
-        for path in sorted(evidence.runs_dir(paper.name).glob("*.json"))
+        for path in sorted(evidence.runs_dir(accepted.paper.name).glob("*.json"))
         if path.stem not in listed
     ]
 
 
-def _differences(accepted: dict[str, Any], derived: dict[str, Any]) -> list[str]:
+def _differences(accepted: Mapping[str, Any], derived: Mapping[str, Any]) -> list[str]:
     """One line a claim's field (or other part) in which two unequal ledgers differ."""
     lines = [
         f"{part} of the accepted ledger does not follow from the records"

@@ -86,10 +86,15 @@ class Paper:
     replication: Replication = field(repr=False)
     registrations: Mapping[str, Registration] = field(default_factory=dict, repr=False)
 
+    @property
+    def superseded(self) -> Mapping[str, str]:
+        """What is out of date (registrations or experiments), and by which registration."""
+        return superseded(self.registrations)
 
-def superseded_registrations(paper: Paper) -> set[str]:
-    """Names of the registrations that newer ones put out of date."""
-    return {old for r in paper.registrations.values() for old in r.supersedes}
+
+def superseded(registrations: Mapping[str, Registration]) -> dict[str, str]:
+    """What is out of date (registrations or experiments), and by which registration."""
+    return {old: r.name for r in registrations.values() for old in r.supersedes}
 
 
 def claim_selectors(claim: Claim) -> list[selectors.Selector]:

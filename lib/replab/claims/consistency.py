@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from replab.claims import printed, selectors
 from replab.claims.claim import Claim, claim_selectors
 from replab.claims.paper_file import Column, Equality, Gap, Ordering, Tolerance, Trend
-from replab.runs.experiment import PROFILES, Replication
+from replab.recipe import nearest
+from replab.runs.experiment import PROFILES, Experiment, Replication
 
 # Rules that can judge a test; those that judge a single number depend on whether it varies.
 TEST_RULES: Mapping[type, tuple[str, ...]] = {
@@ -59,11 +60,18 @@ def _unknown_numbers(
     for selector in wanted:
         experiment = replication.experiments.get(selector.experiment)
         if experiment is None:
-            return f"{selector}: no experiment '{selector.experiment}' in experiments.py"
+            near = nearest(selector.experiment, replication.experiments)
+            return f"{selector}: no experiment '{selector.experiment}' in experiments.py{near}"
+        if experiment.metrics and selector.metric not in experiment.metrics:
+            near = nearest(selector.metric, experiment.metrics)
+            return f"{selector}: {experiment.name} has no metric '{selector.metric}'{near}"
         if experiment.deterministic and any(len(p.seeds) != 1 for p in experiment.plans.values()):
             return f"one run settles {experiment.name}, so each of its plans takes one seed"
         counts = [len(selector.variants(experiment, p)) for p in experiment.plans]
         if max(counts, default=0) != 1:
+            misspelt = _unknown_setting(selector, experiment)
+            if misspelt:
+                return f"{selector}: {misspelt}"
             return (
                 f"{selector} must fit one variant of {experiment.name}, "
                 f"it fits {max(counts, default=0)}"
@@ -76,6 +84,19 @@ def _unknown_numbers(
         if claim.profile is not None:
             return f"profile {claim.profile} does not run all that the claim rests on"
         return "no profile runs all that the claim rests on"
+    return ""
+
+
+def _unknown_setting(selector: selectors.Selector, experiment: Experiment) -> str:
+    """Which part of a selector no variant of its experiment has; empty if all are there."""
+    variants = [v for plan in experiment.plans.values() for v in plan.variants]
+    for key, value in selector.variant:
+        keys = dict.fromkeys(k for v in variants for k in v)
+        if key not in keys:
+            return f"no variant of {experiment.name} has '{key}'{nearest(key, keys)}"
+        values = dict.fromkeys(str(v[key]) for v in variants if key in v)
+        if value not in values:
+            return f"no variant of {experiment.name} has {key}={value}{nearest(value, values)}"
     return ""
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from replab.claims import printed, registered, selectors
 from replab.claims.attempts import command, what_it_needs
-from replab.claims.claim import superseded_registrations
 from replab.claims.outcome import Outcome
 from replab.claims.schema import SOURCES, Claim, Paper, Tolerance, claim_selectors
 from replab.claims.verdicts import NOT_ATTEMPTED, VERDICTS, decide
 from replab.errors import UserError
 from replab.files import canonical_json, sha256_bytes
-from replab.runs.identity import device_class
+from replab.hardware import device_class
 from replab.runs.record import Record
 from replab.runs.registration import Registration
 
@@ -136,8 +135,7 @@ def build(paper: Paper, profile: str, records: Iterable[Record]) -> Ledger:
             number that is not finite, or the records of an experiment must not be compared.
     """
     own = current_records(paper, profile, records)
-    superseded = superseded_registrations(paper)
-    outdated = {r.digest for r in paper.registrations.values() if r.name in superseded}
+    outdated = {r.digest for r in paper.registrations.values() if r.name in paper.superseded}
     # Exploratory claims are about the experiments as they are now.
     exploratory = registered.one_a_run([r for r in own if r.registration not in outdated])
     _require_one_cohort(paper, profile, own)

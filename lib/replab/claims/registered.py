@@ -350,7 +350,7 @@ def problem(record: Record, registrations: Mapping[str, Registration]) -> str:
         r
         for r in registrations.values()
         if (r.experiment, r.profile) == (record.experiment, record.profile)
-        and dict(record.variant) in [dict(v) for v in r.variants]
+        and r.has_variant(record.variant)
     ]
     if record.registration is None:
         if not same:
@@ -365,11 +365,4 @@ def problem(record: Record, registrations: Mapping[str, Registration]) -> str:
             f"registered/ has (of this experiment: {names}); a registration that has runs must "
             "not be edited: restore it from git, or supersede it by a new one"
         )
-    return own.mismatch(record, fingerprint_of(own))
-
-
-def fingerprint_of(registration: Registration) -> str:
-    """Fingerprint of the data that a registration names, known without them; empty for none."""
-    from replab import datasets
-
-    return datasets.fingerprint(registration.data) if registration.data else ""
+    return own.mismatch(record, own.fingerprint)

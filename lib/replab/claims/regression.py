@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replab.claims import evidence, printed, selectors, statistics
-from replab.claims.ledger import Entry, build, current_records
+from replab.claims import printed, selectors, statistics
+from replab.claims.accepted import Accepted
+from replab.claims.ledger import Entry, Ledger, current_records
 from replab.claims.outcome import NOT_ATTEMPTED, SLACK, format_number
 from replab.claims.schema import Paper, claim_selectors
+from replab.errors import UserError
 from replab.runs.record import Record
 
 # Two machines part ways chaotically in training; the interval is wide so that only a change of
@@ -28,7 +30,7 @@ class Comparison:
 
 
 def regress(
-    paper: Paper, profile: str, fresh: Sequence[Record], reasons: Sequence[str] = ()
+    accepted: Accepted, fresh: Ledger, records: Sequence[Record], reasons: Sequence[str] = ()
 ) -> list[Comparison]:
     """Compare a fresh ledger with the accepted one, claim by claim.
 
@@ -38,19 +40,24 @@ def regress(
     or was not run here, is not compared.
 
     Args:
-        fresh: records made on this machine.
+        fresh: what this machine computed, under one profile.
+        records: that it rests on.
         reasons: why runs were skipped here, for what is not compared.
 
     Raises:
-        UserError: nothing was accepted, or records are broken or must not be mixed.
+        UserError: nothing was accepted under the profile.
     """
-    _, committed = evidence.committed(paper, profile)
-    before = current_records(paper, profile, committed)
-    now = current_records(paper, profile, fresh)
-    old, new = build(paper, profile, before), build(paper, profile, now)
+    paper, profile = accepted.paper, fresh.profile
+    if profile not in accepted.ledgers:
+        raise UserError(
+            f"{paper.name}, profile {profile}: nothing was accepted; run `python -m replab accept "
+            f"{paper.name} --profile {profile}` or restore it from git"
+        )
+    before = current_records(paper, profile, accepted.records[profile])
+    now = current_records(paper, profile, records)
     return [
-        _compare(paper, entry, new[entry.id], before, now, reasons)
-        for entry in old.select(attempted=True)
+        _compare(paper, entry, fresh[entry.id], before, now, reasons)
+        for entry in accepted.ledgers[profile].select(attempted=True)
     ]
 
 

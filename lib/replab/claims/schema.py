@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from replab import paths, yaml_lines
 from replab.claims import consistency, printed, selectors
-from replab.claims.claim import Claim, Paper, claim_selectors, needs
+from replab.claims.claim import Claim, Paper, claim_selectors, needs, superseded
 from replab.claims.claims_csv import COLUMNS, KINDS, SOURCES, read_claims
 from replab.claims.paper_file import (
     Citation,
@@ -85,9 +85,9 @@ def load(name: str) -> Paper:
         problem = consistency.problem(stated, content.tolerances, claims, replication)
         if problem:
             raise _error_at(document, table, tests, stated, problem)
-    superseded = _superseded(registrations)
+    outdated = superseded(registrations)
     for stated in claims.values():
-        newer = _superseded_by(stated, superseded, registrations)
+        newer = _superseded_by(stated, outdated, registrations)
         if stated.supports is not None and newer:
             claims[stated.id] = replace(stated, superseded=newer)
     return Paper(
@@ -113,39 +113,34 @@ def _register(
         for plan in experiment.plans.values()
         for registration in plan.registrations
     }
-    superseded = _superseded(registrations)
+    outdated = superseded(registrations)
     files = {name: f"{folder / registering.FOLDER / name}.yaml" for name in registrations}
-    for old, newer in superseded.items():
+    for old, newer in outdated.items():
         if old not in registrations and old not in replication.experiments:
             raise UserError(
                 f"{files[newer]}: supersedes '{old}', which is no registration or experiment"
             )
     for name, registration in registrations.items():
-        if name in planned and name in superseded:
+        if name in planned and name in outdated:
             raise UserError(f"{files[name]} is superseded, but a plan of experiments.py names it")
-        if name not in planned and name not in superseded:
+        if name not in planned and name not in outdated:
             raise UserError(f"{files[name]}: no plan of experiments.py names it; add it to one")
         for registered in registration.claims:
             # The paper's own claims are the newest registration's.
-            if registered.supports or name not in superseded:
+            if registered.supports or name not in outdated:
                 claims[registered.id] = _registered_claim(
                     files[name], registered, registration, claims
                 )
 
 
-def _superseded(registrations: Mapping[str, Registration]) -> dict[str, str]:
-    """What is out of date (registrations or experiments), and by which registration."""
-    return {old: r.name for r in registrations.values() for old in r.supersedes}
-
-
 def _superseded_by(
-    claim: Claim, superseded: Mapping[str, str], registrations: Collection[str]
+    claim: Claim, outdated: Mapping[str, str], registrations: Collection[str]
 ) -> str:
     """Name of the registration that puts a scaled claim out of date; empty if none does."""
     if claim.registration is not None:
-        return superseded.get(claim.registration.name, "")
+        return outdated.get(claim.registration.name, "")
     experiments = sorted({s.experiment for s in claim_selectors(claim)} - set(registrations))
-    return next((superseded[name] for name in experiments if name in superseded), "")
+    return next((outdated[name] for name in experiments if name in outdated), "")
 
 
 def _registered_claim(

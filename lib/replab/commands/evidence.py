@@ -3,8 +3,8 @@
 import sys
 from argparse import Namespace
 
-from replab.cli import emit
 from replab.errors import CheckFailed, UserError
+from replab.output import emit
 from replab.runs.experiment import papers, require_paper, require_profile
 
 
@@ -13,6 +13,7 @@ def check(options: Namespace) -> int:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from replab.claims import acceptance, shipped_weights
+    from replab.claims.accepted import load_accepted, load_all
     from replab.claims.schema import load
     from replab.cores import available_cores
     from replab.report import docs_pages, notebook
@@ -21,19 +22,20 @@ def check(options: Namespace) -> int:
     found: dict[str, list[str]] = {}
     confirmed: dict[str, dict[str, int]] = {}
     # Each notebook is executed in processes of its own, whose start takes most of the time.
+    every = load_all()
+    known = {accepted.paper.name: accepted for accepted in every}
     with ThreadPoolExecutor(available_cores()) as pool:
         rendered: dict[str, Future[str]] = {}
         for name in options.papers or papers():
-            paper = load(name)
-            profiles = acceptance.accepted_profiles(name)
-            if not profiles and options.papers:
+            accepted = known[name] if name in known else load_accepted(load(name))
+            if not accepted.ledgers and options.papers:
                 problems.append(
                     f"{name}: nothing was accepted; run `python -m replab accept {name}`"
                 )
-            for profile in profiles:
+            for profile, records in accepted.records.items():
                 label = f"{name}, profile {profile}"
-                found[label] = acceptance.check(paper, profile)
-                confirmed[label] = acceptance.confirmations(paper, profile)
+                found[label] = acceptance.check(accepted, profile)
+                confirmed[label] = acceptance.confirmations(records)
                 # A ledger that does not hold would only fail the notebook a second time.
                 if not found[label]:
                     rendered[label] = pool.submit(notebook.nbval, name, profile)
@@ -42,7 +44,7 @@ def check(options: Namespace) -> int:
     checked = list(found)
     problems += [f"{label}: {problem}" for label in found for problem in found[label]]
     problems += shipped_weights.problems(options.papers)
-    problems += filter(None, [docs_pages.problem()])
+    problems += filter(None, [docs_pages.problem(every)])
     lines = [f"{label}{_confirmed_text(confirmed[label])}" for label in checked]
     result = {"checked": checked, "problems": problems, "registrations": confirmed}
     emit(result, options.json, "\n".join(lines))
@@ -60,7 +62,7 @@ def _confirmed_text(states: dict[str, int]) -> str:
 
 def render(options: Namespace) -> None:
     """`render`: accepted notebooks anew from the committed records, without a single run."""
-    from replab.claims import acceptance
+    from replab.claims.accepted import accepted_profiles
     from replab.report import notebook
 
     for name in options.papers:
@@ -68,7 +70,7 @@ def render(options: Namespace) -> None:
     wanted = [
         (name, profile)
         for name in options.papers or papers()
-        for profile in acceptance.accepted_profiles(name)
+        for profile in accepted_profiles(name)
         if options.profile in (None, profile)
     ]
     if not wanted:
@@ -81,6 +83,7 @@ def render(options: Namespace) -> None:
 def accept(options: Namespace) -> None:
     """`accept`: records, ledger, rendered notebook and pages become the committed evidence."""
     from replab.claims import acceptance
+    from replab.claims.accepted import load_all
     from replab.claims.schema import load
     from replab.report import docs_pages, notebook, text
     from replab.runs.store import Store
@@ -89,18 +92,18 @@ def accept(options: Namespace) -> None:
     paper = load(options.paper)
     store = Store()
     with store.exclusive(f"render-{paper.name}-{profile}"):
-        accepted = acceptance.accept(paper, profile, store, partial=options.partial)
+        change = acceptance.accept(paper, profile, store, partial=options.partial)
         notebook.render(paper.name, profile, {}, records="committed")
-    docs_pages.write()
-    ledger = accepted.ledger
+    ledger = change.ledger
+    docs_pages.write(load_all(built=ledger))
     print(f"accepted {paper.name}, profile {profile}: {len(ledger.runs)} records")
     print(f"paper claims: {text.counts_line(ledger.counts(scaled=False))}")
     print(f"scaled claims: {text.counts_line(ledger.counts(scaled=True))}")
-    for line in accepted.changed:
+    for line in change.changed:
         print(f"changed: {line}")
-    for line in accepted.left_out:
+    for line in change.left_out:
         print(f"left out: {line}")
-    for name, seeds in acceptance.other_seeds(paper, profile).items():
+    for name, seeds in acceptance.other_seeds(paper, change.records).items():
         print(
             f"note: {name} has seeds that its plan has not: {', '.join(map(str, seeds))}; if the "
             "experiment was chosen by them, take them out of the store and accept again"
@@ -109,9 +112,11 @@ def accept(options: Namespace) -> None:
 
 def docs(options: Namespace) -> None:
     """`docs`: the pages, tables and badges that follow from the papers' files and records."""
+    from replab.claims.accepted import load_all
     from replab.report.docs_pages import write
 
-    emit({"written": (written := write())}, options.json, "\n".join(written) or "nothing to do")
+    written = write(load_all())
+    emit({"written": written}, options.json, "\n".join(written) or "nothing to do")
 
 
 def site(options: Namespace) -> None:

@@ -4,15 +4,14 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from replab.cli import emit
 from replab.errors import UserError
+from replab.output import emit
 from replab.runs.experiment import papers, require_profile
 
 
 def list_papers(options: Namespace) -> None:
     """`list`: papers with their claims and their accepted ledgers."""
-    from replab.claims import acceptance, evidence
-    from replab.claims.ledger import build
+    from replab.claims.accepted import load_accepted
     from replab.claims.schema import load
     from replab.report import text
 
@@ -25,8 +24,7 @@ def list_papers(options: Namespace) -> None:
         lines.append(f"{name}: {paper.citation.title} ({paper.citation.venue})")
         own = sum(c.supports is None for c in gated)
         lines.append(f"  {own} claims, {len(gated) - own} scaled claims")
-        for profile in acceptance.accepted_profiles(name):
-            ledger = build(paper, profile, evidence.committed(paper, profile)[1])
+        for profile, ledger in load_accepted(paper).ledgers.items():
             accepted[profile] = ledger.counts(scaled=False)
             lines.append(f"  accepted, profile {profile}: {text.counts_line(accepted[profile])}")
         listed.append(

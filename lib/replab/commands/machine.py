@@ -3,7 +3,7 @@
 from argparse import Namespace
 from dataclasses import asdict
 
-from replab.cli import emit
+from replab.output import emit
 
 # Seconds of start-up that a benchmark's line mentions: less is noise.
 START_S = 5
@@ -35,8 +35,9 @@ def _megabytes(size: int | None) -> str:
 
 def bench(options: Namespace) -> None:
     """`bench`: speeds beside a named peer's, and where a training step's time goes."""
-    from replab.bench import anatomy, run_all
+    from replab.bench import anatomy
     from replab.bench.cifar import NETS
+    from replab.bench.suite import run_all
 
     if options.anatomy:
         examined = [anatomy.examine(name) for name in NETS]

@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 
-from replab.cli import emit
+from replab.output import emit
 from replab.runs import queue, queue_status
 from replab.runs.store import Store
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replab.datasets import (
+    availability,
     cifar10_sources,
     coco_detections,
     coco_estimated,
@@ -19,7 +20,7 @@ from replab.datasets import (
     weights,
 )
 from replab.datasets.download import say
-from replab.errors import DownloadFailed, UserError
+from replab.errors import DownloadFailed, MissingData, UserError
 
 
 @dataclass(frozen=True)
@@ -198,3 +199,17 @@ def fetch(
         if entry.name in str(error):
             raise
         raise DownloadFailed(f"{entry.name}: {error}") from error
+
+
+def ensure_available(name: str, *, may_fetch: bool = True) -> None:
+    """See that a data set or a file of weights is here, fetching it if that is allowed.
+
+    Raises:
+        UserError: it is not here and cannot be fetched.
+    """
+    try:
+        availability.require(name)
+    except MissingData:
+        if not may_fetch:
+            raise
+        fetch(name)

@@ -72,15 +72,6 @@ class CocoScore:
         return {name: getattr(self, name) for name in METRICS}
 
 
-def score_files(truth: Path, results: Path, engine: str = "hotcoco") -> CocoScore:
-    """Score of a COCO result file against a ground truth file.
-
-    Raises:
-        UserError: as of `evaluate`.
-    """
-    return evaluate(truth, results, engine=engine)
-
-
 def evaluate(
     truth: Truth | Mapping[str, Any] | Path,
     detections: Detections | Sequence[Mapping[str, Any]] | Path,

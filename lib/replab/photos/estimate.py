@@ -76,7 +76,7 @@ class Photo:
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the overlay, shrunk where it is larger than a screen."""
-        from replab.photos.results import encode, shrink
+        from replab.photos.overlay import encode, shrink
 
         return encode(shrink(self.overlay(), SHOWN), ".png")
 

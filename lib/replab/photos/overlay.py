@@ -25,6 +25,8 @@ RIM_WIDTH, LEAST_RIM, DISC, FACE = 0.4, 1.0, 1.7, 0.6
 # least height in parts of the picture's longer side.
 TAG, TAG_ABOVE, LEAST_TAG = 2.5, 3.0, 1 / 90
 FACE_JOINTS = ("nose", "eye", "ear")
+# Of JPEG, 0–100; fine lines on photographs show rings below.
+QUALITY = 93
 # OpenCV takes coordinates in parts of a pixel of 1 / 2⁵.
 BITS = 5
 ARC = np.linspace(-np.pi / 2, np.pi / 2, 9)
@@ -215,3 +217,25 @@ def _cover(ends: NDArray[np.float64], radius: float, size: tuple[int, int]) -> N
     points = (outline * 2**BITS).round().astype(np.int32)
     cv2.fillConvexPoly(mask, points, 255, lineType=cv2.LINE_AA, shift=BITS)
     return mask.astype(np.float32) * np.float32(1 / 255)
+
+
+def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:
+    """The bytes of a picture H×W×3, RGB, as a file of `.jpg` or `.png`."""
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if suffix == ".jpg" else []
+    fine, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    assert fine, f"a picture of {picture.shape} cannot be a {suffix}"
+    return data.tobytes()
+
+
+def shrink(picture: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """A picture H×W×3 whose longer side has at most so many px; smaller ones stay as they are."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    share = most / max(height, width)
+    if share >= 1:
+        return picture
+    size = max(1, round(width * share)), max(1, round(height * share))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

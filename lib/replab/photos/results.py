@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from replab import __version__, paths
 from replab.errors import UserError
 from replab.files import write_bytes, write_json, write_text
@@ -16,13 +13,12 @@ from replab.keypoints.suppression import OVERLAP, VISIBLE
 from replab.photos.estimate import Photo, Unread
 from replab.photos.listing import Entry, overlay_names
 from replab.photos.networks import Opened
+from replab.photos.overlay import encode
 
 KEYPOINTS, ABOUT = "keypoints.json", "keypoints.about.json"
 SUFFIXES: Mapping[str, str] = {"jpg": ".jpg", "png": ".png", "none": ""}
 # COCO's number of the category `person`.
 PERSON = 1
-# Of JPEG, 0–100; fine lines on photographs show rings below.
-QUALITY = 93
 # A thousandth of a pixel and of a confidence is beyond what any network means.
 DECIMALS = 3
 COORDINATES = (
@@ -145,28 +141,6 @@ def entries_of(photo: Photo) -> list[dict[str, Any]]:
         }
         for row, score, box, box_score in rows
     ]
-
-
-def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:
-    """The bytes of a picture H×W×3, RGB, as a file of `.jpg` or `.png`."""
-    import cv2
-
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if suffix == ".jpg" else []
-    fine, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    assert fine, f"a picture of {picture.shape} cannot be a {suffix}"
-    return data.tobytes()
-
-
-def shrink(picture: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
-    """A picture H×W×3 whose longer side has at most so many px; smaller ones stay as they are."""
-    import cv2
-
-    height, width = picture.shape[:2]
-    share = most / max(height, width)
-    if share >= 1:
-        return picture
-    size = max(1, round(width * share)), max(1, round(height * share))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _network(opened: Opened) -> dict[str, Any]:

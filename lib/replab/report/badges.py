@@ -2,7 +2,8 @@
 
 from xml.sax.saxutils import escape
 
-from replab.report.verdicts import Accepted, in_words, tally
+from replab.claims.accepted import Accepted
+from replab.report.verdicts import in_words, tally
 
 # Widths in px of Verdana at 11 px, by groups of characters alike; others are as wide as a digit.
 WIDTHS = {

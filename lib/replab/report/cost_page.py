@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from replab.claims import evidence
-from replab.report import costs, downloads
-from replab.report.cost_file import Work
-from replab.report.costs import CORE, GPU, Row
-from replab.report.downloads import Download
+from replab.claims.accepted import Accepted
+from replab.planning import costs, downloads
+from replab.planning.costs import CORE, GPU, Row, Work, format_hours, format_size
+from replab.planning.downloads import Download
+from replab.planning.probe import RECORD_BYTES, duration
 from replab.report.tables import markdown
-from replab.report.verdicts import Accepted
-from replab.runs.cost import RECORD_BYTES, duration
 from replab.runs.experiment import PROFILES
 
 GPUS = 8
@@ -58,24 +57,6 @@ def page(found: Sequence[tuple[Accepted, Mapping[str, Work]]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def hours(seconds: float) -> str:
-    """Seconds as hours with two or three digits that mean something."""
-    value = seconds / 3600
-    if value < 0.01:
-        return "< 0.01"
-    if value < 10:
-        return f"{value:.2f}"
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def size(count: float) -> str:
-    """Bytes as people say them, in powers of 1,000."""
-    for unit, power in (("GB", 1e9), ("MB", 1e6)):
-        if count >= 0.95 * power:
-            return f"{count / power:.1f} {unit}"
-    return f"{count / 1e3:.0f} kB"
-
-
 def _overview(every: Sequence[tuple[Accepted, Sequence[Row]]]) -> str:
     table = []
     for accepted, rows in every:
@@ -91,9 +72,9 @@ def _overview(every: Sequence[tuple[Accepted, Sequence[Row]]]) -> str:
                     f"`{profile}`",
                     str(sum(row.planned for row in members)),
                     str(sum(row.measured.runs for row in members if row.measured)),
-                    *(_or_none(hours, seconds) for seconds in (*core, *gpu)),
-                    _or_none(size, _checkpoints(members)),
-                    size(_record_bytes(accepted, profile, members)),
+                    *(_or_none(format_hours, seconds) for seconds in (*core, *gpu)),
+                    _or_none(format_size, _checkpoints(members)),
+                    format_size(_record_bytes(accepted, profile, members)),
                     _downloads(needed),
                 )
             )
@@ -113,7 +94,7 @@ def _overview(every: Sequence[tuple[Accepted, Sequence[Row]]]) -> str:
 
 def _downloads(needed: Sequence[Download]) -> str:
     known, unknown = downloads.total(needed), sum(d.size is None for d in needed)
-    parts = [size(known)] if known else []
+    parts = [format_size(known)] if known else []
     parts += [f"{unknown} of unpublished size"] if unknown else []
     return " and ".join(parts) or "none"
 
@@ -149,13 +130,14 @@ def _whole(rows: Sequence[Row]) -> str:
     core = sum(costs.spent(rows, CORE))
     if not runs:
         return "No run of the suite asks for a GPU."
-    time = f"{hours(known) if known else 'none'} measured, about {hours(guessed)} estimated"
+    measured = format_hours(known) if known else "none"
+    time = f"{measured} measured, about {format_hours(guessed)} estimated"
     return (
         f"All profiles of all papers: {sum(row.planned for row in rows):,} runs. {len(runs)} of "
         f"them want a GPU: of their GPU-hours {time}. Runs share nothing, so {GPUS} GPUs that "
         f"take the longest first need about **{duration(costs.makespan(runs, GPUS))}**; no number "
         f"of GPUs gets below the longest run, {duration(max(runs))}. The other runs take about "
-        f"{hours(core)} core-hours beside them."
+        f"{format_hours(core)} core-hours beside them."
     )
 
 
@@ -180,13 +162,15 @@ def _cells(row: Row) -> tuple[str, ...]:
         days = done.dates[0] if done.dates[0] == done.dates[1] else " to ".join(done.dates)
         middle = (
             str(done.runs),
-            f"{hours(done.seconds)} ({DEVICES[done.device]})",
+            f"{format_hours(done.seconds)} ({DEVICES[done.device]})",
             duration(done.median) if done.median >= 10 else f"{done.median:.1f} s",
             f"{', '.join(done.hardware)}; {done.at_once}; {days}",
         )
     if left is None:
         return (*first, *middle, "–", "–", "–")
-    guess = "–" if left.seconds is None else f"{hours(sum(left.seconds))} ({DEVICES[left.device]})"
+    guess = "–"
+    if left.seconds is not None:
+        guess = f"{format_hours(sum(left.seconds))} ({DEVICES[left.device]})"
     return (*first, *middle, str(left.runs), guess, RULES[left.rule])
 
 
@@ -194,9 +178,7 @@ def _download_line(accepted: Accepted, profile: str) -> str:
     needed = downloads.needed(accepted.paper.replication, profile)
     if not needed:
         return "Nothing is downloaded."
-    shown = [
-        f"`{d.name}` {'(size not published)' if d.size is None else size(d.size)}" for d in needed
-    ]
+    shown = [f"`{d.name}` {_size(d)}" for d in needed]
     return f"Downloads: {', '.join(shown)}."
 
 
@@ -218,3 +200,7 @@ def _rates(found: Sequence[tuple[Accepted, Mapping[str, Work]]]) -> str:
     )
     header = ("paper", "experiment", "device", "assumed to sustain", "because")
     return f"{note}\n\n{markdown(table, header)}"
+
+
+def _size(download: Download) -> str:
+    return "(size not published)" if download.size is None else format_size(download.size)

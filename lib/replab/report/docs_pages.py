@@ -3,32 +3,34 @@
 `python -m replab docs` writes them, `accept` too; `check` compares.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from replab import paths
 from replab.claims import deviations
-from replab.claims.schema import load
+from replab.claims.accepted import Accepted
 from replab.errors import UserError
 from replab.files import make_folder, read_text, write_text
-from replab.report import badges, cost_file, cost_page, tables, verdicts
+from replab.planning import costs
+from replab.report import badges, cost_page, tables, verdicts
 from replab.report import deviations as deviation_page
-from replab.runs.experiment import papers
 
 COMMAND = "python -m replab docs"
 
 
-def pages() -> dict[str, str]:
+def pages(found: Sequence[Accepted]) -> dict[str, str]:
     """Every generated file, by its path from the checkout's root, with the content it should have.
 
     Sections between markers are of READMEs that exist; a paper without deviations needs none.
+
+    Args:
+        found: all papers with what was accepted of them.
 
     Raises:
         UserError: a ledger, a record or a file of a paper is missing or broken, or a README lacks
             its markers.
     """
-    found = [verdicts.gather(load(name)) for name in papers()]
     stated = {a.paper.name: (a.paper, deviations.load(a.paper)) for a in found}
-    work = [(a, cost_file.load(a.paper)) for a in found]
+    work = [(a, costs.load_work(a.paper)) for a in found]
     ledgers = [(own, a.paper.citation.title) for a in found for own in a.ledgers.values()]
     content = {
         "results/README.md": tables.results_readme(ledgers),
@@ -71,8 +73,11 @@ def between(text: str, marker: str, section: str, *, file: str) -> str:
     return f"{head}{begin}\n\n{section}\n\n{end}{rest.split(end)[1]}"
 
 
-def write() -> list[str]:
+def write(found: Sequence[Accepted]) -> list[str]:
     """Write every generated file that is not current.
+
+    Args:
+        found: all papers with what was accepted of them.
 
     Returns:
         The paths of those written, from the checkout's root.
@@ -80,7 +85,7 @@ def write() -> list[str]:
     Raises:
         UserError: as of `pages`, or a file cannot be written.
     """
-    changed = list(_stale(content := pages()))
+    changed = list(_stale(content := pages(found)))
     for file in changed:
         path = paths.root() / file
         make_folder(path.parent)
@@ -88,13 +93,16 @@ def write() -> list[str]:
     return changed
 
 
-def problem() -> str:
+def problem(found: Sequence[Accepted]) -> str:
     """Which generated files are not current, in one line; empty if all are.
+
+    Args:
+        found: all papers with what was accepted of them.
 
     Raises:
         UserError: as of `pages`.
     """
-    stale = list(_stale(pages()))
+    stale = list(_stale(pages(found)))
     if not stale:
         return ""
     verb = "is" if len(stale) == 1 else "are"

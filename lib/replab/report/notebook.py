@@ -16,11 +16,16 @@ from replab import paths
 from replab.cores import available_cores
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, write_bytes, write_text
-from replab.report.session import RECORDS_VARIABLE
+from replab.recipe import nearest
 from replab.report.style import FIGURES_VARIABLE
 from replab.runs.store import Store
 
 CHECK_TAG = "nbval-check-output"
+# Parameters that every notebook has and commands set.
+OWN_PARAMETERS = {
+    "profile": "use --profile instead",
+    "records": "`replicate` shows this machine's, `render` the committed ones",
+}
 # Parameters that are paths or secrets have no place here: they would be committed.
 Value = str | int | float | bool
 
@@ -53,9 +58,12 @@ def parse_parameters(paper: str, words: Mapping[str, str]) -> dict[str, Value]:
     known = parameters(paper)
     parsed: dict[str, Value] = {}
     for name, word in words.items():
+        if name in OWN_PARAMETERS:
+            raise UserError(f"-p {name}=…: {OWN_PARAMETERS[name]}")
         if name not in known:
             raise UserError(
-                f"notebooks/{paper}.ipynb has no parameter '{name}'; it has: {', '.join(known)}"
+                f"notebooks/{paper}.ipynb has no parameter '{name}'{nearest(name, known)}; it "
+                f"has: {', '.join(known)}"
             )
         parsed[name] = _convert(paper, name, word, known[name])
     return parsed
@@ -182,12 +190,12 @@ def _rendered(
     try:
         executed = work / target.name
         environment = {
-            RECORDS_VARIABLE: records,
             FIGURES_VARIABLE: str(work / "figures"),
             "REPLAB_ROOT": str(paths.root()),
         }
-        _execute(paper, executed, {"profile": profile, **values}, environment, target)
-        notebook = clean(_read(executed), records=records)
+        given = {"profile": profile, "records": records, **values}
+        _execute(paper, executed, given, environment, target)
+        notebook = clean(_read(executed))
         _write_notebook(notebook, target)
         _replace_folder(work / "figures", target.parent / "figures")
     finally:
@@ -234,7 +242,7 @@ def _execute(
         import nbformat
 
         failed = target.with_suffix(".failed.ipynb")
-        partial = clean(_read(executed), records=environment[RECORDS_VARIABLE])
+        partial = clean(_read(executed))
         # A traceback names files; what it says must not be lost for that.
         write_text(failed, _without_places(nbformat.writes(partial)).rstrip("\n") + "\n")
         reason = " ".join(str(error.evalue).split())[:300]
@@ -251,18 +259,13 @@ def _execute(
                 os.environ[name] = value
 
 
-def clean(notebook: Any, *, records: str) -> Any:
-    """Strip what varies between renderings of the same numbers: times, paths, widget state.
-
-    Args:
-        records: which records it shows; noted in its metadata, for the check.
-    """
+def clean(notebook: Any) -> Any:
+    """Strip what varies between renderings of the same numbers: times, paths, widget state."""
     metadata = notebook.metadata
     for name in ("papermill", "widgets"):
         metadata.pop(name, None)
     metadata["language_info"] = {"name": "python"}
     metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata["replab"] = {"records": records}
     for number, cell in enumerate(notebook.cells):
         for name in ("papermill", "execution", "widgets"):
             cell.metadata.pop(name, None)
@@ -337,8 +340,6 @@ def nbval(paper: str, profile: str) -> str:
             f"{path.relative_to(paths.root())} is missing; run `nox -s replicate -- {paper} "
             f"--profile {profile}`"
         )
-    metadata = _read(path).metadata
-    records = metadata.get("replab", {}).get("records", "committed")
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "nbval.plugin"),
@@ -356,7 +357,6 @@ def nbval(paper: str, profile: str) -> str:
             },
             # Other plugins have no part in this, and loading them takes seconds.
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            RECORDS_VARIABLE: records,
             "REPLAB_ROOT": str(paths.root()),
         },
         check=False,

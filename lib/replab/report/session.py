@@ -1,9 +1,8 @@
 """What a notebook holds in its hand: one paper under one profile, its records and its ledger."""
 
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,12 @@ from replab import paths
 from replab.claims import evidence, printed
 from replab.claims.ledger import Ledger, build
 from replab.claims.schema import Paper, load
-from replab.errors import CheckFailed, UserError
-from replab.report import asked, digitised, poses, style, tables, text
-from replab.runs import campaign as campaigns
-from replab.runs.clusters import Cluster
+from replab.errors import UserError
+from replab.options import RunOptions
+from replab.planning.replication import plan, replicate
+from replab.planning.request import Request, parse_seeds
+from replab.recipe import nearest
+from replab.report import digitised, poses, style, tables, text
 from replab.runs.experiment import PROFILES, require_profile
 from replab.runs.record import Record
 from replab.runs.store import Store
@@ -22,38 +23,24 @@ from replab.runs.store import Store
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-# Where a notebook gets its records: `compute` does the runs that are missing; `machine` and
-# `committed` only read, and a missing record is an error, as it must be under nbval.
-RECORDS_VARIABLE = "REPLAB_RECORDS"
+# Where a notebook gets its records. The first two only read, and a missing record is an error, as
+# it must be under nbval; `compute` does the runs that are missing.
 COMPUTE = "compute"
+SOURCES = (evidence.COMMITTED, evidence.MACHINE, COMPUTE)
 
 
+@dataclass(frozen=True)
 class Session:
-    """One paper under one profile, with the records and the ledger at hand.
+    """One paper under one profile, with its ledger and the records that it rests on."""
 
-    Attributes:
-        skipped: runs that could not be done here, with the reason.
-        notices: what the reader should know about the data.
-        left: of each run that a cluster still has to do, what becomes of it.
-    """
+    paper: Paper
+    ledger: Ledger
+    records: Sequence[Record]
 
-    left: tuple[str, ...] = ()
-
-    def __init__(
-        self,
-        paper: Paper,
-        profile: str,
-        records: Sequence[Record],
-        *,
-        skipped: dict[str, str] | None = None,
-        notices: Sequence[str] = (),
-    ) -> None:
-        self.paper = paper
-        self.profile = profile
-        self.records = records
-        self.skipped = skipped or {}
-        self.notices = notices
-        self.ledger: Ledger = build(paper, profile, records)
+    @property
+    def profile(self) -> str:
+        """The profile that the ledger is of."""
+        return self.ledger.profile
 
     def runs(self, experiment: str, **variant: Any) -> list[Record]:
         """Records of an experiment whose variant has the given values, by seed.
@@ -256,13 +243,6 @@ class Session:
         for entry in self.ledger.select(glob):
             print(f"{entry.id} | {text.reported(entry)} | {entry.verdict}")
 
-    def summary(self) -> str:
-        """The counts of verdicts, paper claims and scaled claims apart."""
-        lines = [f"the paper's claims: {text.counts_line(self.ledger.counts(scaled=False))}"]
-        if self.ledger.select(scaled=True):
-            lines.append(f"scaled claims: {text.counts_line(self.ledger.counts(scaled=True))}")
-        return "\n".join(lines)
-
 
 def _how(record: Record) -> str:
     """Device, number format and engine of a run; records of old have no engine."""
@@ -276,87 +256,34 @@ def _display(table: str) -> "Markdown":
     return Markdown(table)
 
 
-def open_paper(paper: str, profile: str = "quick", seeds: str = "") -> Session:
+def open_paper(
+    paper: str, profile: str = "quick", seeds: str = "", records: str = evidence.COMMITTED
+) -> Session:
     """Everything a notebook needs of a paper under a profile.
 
-    Runs that are missing are done first, unless `$REPLAB_RECORDS` is `machine` (this machine's
-    latest ledger) or `committed` (the accepted ledger): then a missing record is an error.
-
     Args:
-        seeds: in place of the profile's own: a number of seeds, or a list such as `3-5` or `0,4`.
+        seeds: in place of the profile's own, where runs are done: a number of seeds, or a list
+            such as `3-5` or `0,4`.
+        records: `committed` (those of the accepted ledger), `machine` (those of this machine's
+            latest ledger), or `compute`: do the runs that are missing on this machine.
 
     Raises:
-        UserError: unknown paper, profile or seeds; a record is missing.
+        UserError: unknown paper, profile, seeds or records; a record is missing.
         CheckFailed: runs failed.
     """
-    mode = os.environ.get(RECORDS_VARIABLE, COMPUTE)
     loaded = load(paper)
     require_profile(profile)
-    if mode == evidence.COMMITTED:
-        return Session(loaded, profile, evidence.committed(loaded, profile)[1])
-    if mode == evidence.MACHINE:
-        return Session(loaded, profile, evidence.machine(loaded, profile, Store()))
-    if mode != COMPUTE:
-        known = f"{COMPUTE}, {evidence.MACHINE} or {evidence.COMMITTED}"
-        raise UserError(f"{RECORDS_VARIABLE}={mode} means nothing; use {known}")
-    return compute(loaded, profile, seeds=asked.parse_seeds(seeds))
-
-
-def compute(
-    paper: Paper,
-    profile: str,
-    *,
-    seeds: tuple[int, ...] | None = None,
-    only: str | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    engine: str = "auto",
-    cluster: Cluster | None = None,
-    ranks: int = 1,
-) -> Session:
-    """Do the runs that are missing on this machine and decide the claims.
-
-    Args:
-        only: a glob of claim ids or experiment names, to do no more than they need.
-        engine: of trainings: `auto`, `eager` or `compiled`.
-        cluster: does the runs in this machine's place.
-        ranks: processes that share each training's batches, on this machine.
-
-    Raises:
-        UserError: nothing fits `only`, or the profile has no runs at all.
-        CheckFailed: runs failed; what was done is kept.
-    """
-    store = Store()
-    campaign = campaigns.plan(
-        paper.replication,
-        profile,
-        seeds=seeds,
-        wanted=asked.wanted_runs(paper, profile, only),
-        **asked.place(device, cluster),
-    )
-    if not campaign.specs and not campaign.skipped:
-        words = f" that fit '{only}'" if only else ""
-        raise UserError(f"profile {profile} of {paper.name} has no runs{words}; see `claims`")
-    for notice in campaign.notices:
-        print(f"note: {notice}", file=sys.stderr)
-    for reason in dict.fromkeys(campaign.skipped.values()):
-        runs = [run for run, why in campaign.skipped.items() if why == reason]
-        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-        print(f"not here: {runs[0]}{more}: {reason}", file=sys.stderr)
-    found, errors = campaigns.carry_out(
-        *(campaign, store),
-        workers=workers,
-        engine=engine,
-        cluster=cluster,
-        ranks=ranks,
-    )
-    session = Session(
-        paper, profile, found, skipped=campaign.skipped, notices=tuple(campaign.notices)
-    )
-    if errors:
-        raise CheckFailed("\n".join(dict.fromkeys(map(str, errors))))
-    if cluster and not cluster.wait:
-        session.left = tuple(cluster.left(campaigns.find(campaign, store)[1]))
-    if only is None and not session.left:
-        evidence.save_machine_ledger(session.ledger, store)
-    return session
+    if records == COMPUTE:
+        options = RunOptions(device="auto", engine="auto")
+        request = Request(paper=paper, profile=profile, seeds=parse_seeds(seeds), options=options)
+        done = replicate(loaded, plan(loaded, request), Store())
+        return Session(loaded, done.ledger, done.records)
+    if records not in SOURCES:
+        raise UserError(
+            f"records={records!r}{nearest(records, SOURCES)}; there are: {', '.join(SOURCES)}"
+        )
+    if records == evidence.COMMITTED:
+        found = evidence.committed(loaded, profile)[1]
+    else:
+        found = evidence.machine(loaded, profile, Store())
+    return Session(loaded, build(loaded, profile, found), found)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from replab.claims.ledger import Entry
+from replab.claims.ledger import Entry, Ledger
 from replab.claims.verdicts import INCONCLUSIVE, NOT_ATTEMPTED, NOT_REPRODUCED, REPRODUCED
 
 # A sign beside each verdict, so that nothing hangs on a colour.
@@ -81,3 +81,11 @@ def tolerance(entry: Entry) -> str:
 def counts_line(counts: Mapping[str, int]) -> str:
     """`12 reproduced · 0 not reproduced · …`, with the signs."""
     return " · ".join(f"{SIGNS[v]} {n} {v}" for v, n in counts.items())
+
+
+def summary(ledger: Ledger) -> str:
+    """The counts of verdicts, paper claims and scaled claims apart, a line each."""
+    lines = [f"the paper's claims: {counts_line(ledger.counts(scaled=False))}"]
+    if ledger.select(scaled=True):
+        lines.append(f"scaled claims: {counts_line(ledger.counts(scaled=True))}")
+    return "\n".join(lines)

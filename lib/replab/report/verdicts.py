@@ -1,31 +1,15 @@
 """All verdicts at a glance: the page of attempted claims, the README's table, best evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replab.claims import evidence
-from replab.claims.acceptance import accepted_profiles
+from replab.claims.accepted import Accepted
 from replab.claims.claim import Paper
-from replab.claims.ledger import Entry, Ledger, build
+from replab.claims.ledger import Entry, Ledger
 from replab.claims.verdicts import NOT_ATTEMPTED, REPRODUCED, VERDICTS
 from replab.report import text
 from replab.report.tables import markdown
 from replab.runs.experiment import PROFILES
-from replab.runs.record import Record
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A paper with what was accepted of it.
-
-    Attributes:
-        ledgers: by profile, as the committed records give them.
-        records: by profile, those that the ledger rests on.
-    """
-
-    paper: Paper
-    ledgers: Mapping[str, Ledger]
-    records: Mapping[str, Sequence[Record]]
 
 
 @dataclass(frozen=True)
@@ -35,17 +19,6 @@ class Tally:
     reproduced: int
     attempted: int
     stated: int
-
-
-def gather(paper: Paper) -> Accepted:
-    """Everything that was accepted of a paper, decided anew from the committed records.
-
-    Raises:
-        UserError: a ledger or a record is missing or broken.
-    """
-    records = {p: evidence.committed(paper, p)[1] for p in accepted_profiles(paper.name)}
-    ledgers = {p: build(paper, p, found) for p, found in records.items()}
-    return Accepted(paper, ledgers, records)
 
 
 def best_evidence(accepted: Accepted) -> dict[str, Entry]:

@@ -19,8 +19,10 @@ import replab
 from replab import paths
 from replab.errors import UserError
 from replab.files import make_folder, write_text
+from replab.hardware import device_class
+from replab.options import RunOptions
 from replab.runs.execution import RunFailed, execute
-from replab.runs.identity import RunSpec, device_class
+from replab.runs.identity import RunSpec
 from replab.runs.progress import ProgressLine
 from replab.runs.provenance import checkout_state
 from replab.runs.store import Store
@@ -58,7 +60,7 @@ class Job:
         mark: what that folder's mark says, so that a worker knows it sees the same folder.
         code: commits of the checkout and of the library, as `code_state` gives them.
         environment: the variables that tell replab where things are.
-        device: the torch device as the worker sees it.
+        options: how it computes, the device as the worker sees it.
         attempt: counts from 1.
     """
 
@@ -67,9 +69,7 @@ class Job:
     mark: str
     code: str
     environment: Mapping[str, str]
-    device: str
-    threads: int
-    engine: str = "auto"
+    options: RunOptions
     attempt: int = 1
 
 
@@ -156,13 +156,11 @@ def make_mark(store: Store) -> str:
     return mark
 
 
-def make_jobs(
-    specs: Sequence[RunSpec], store: Store, *, device: str, threads: int, engine: str = "auto"
-) -> list[Job]:
+def make_jobs(specs: Sequence[RunSpec], store: Store, options: RunOptions) -> list[Job]:
     """Runs as jobs for workers that see the same folders as this machine does.
 
     Args:
-        device: the torch device as a worker sees it.
+        options: of each, the device as a worker sees it.
 
     Raises:
         UserError: the store cannot be written, or there is no checkout.
@@ -175,7 +173,7 @@ def make_jobs(
         "REPLAB_STORE": str(store.folder.absolute()),
     }
     shared = (environment["REPLAB_STORE"], make_mark(store), code_state(), environment)
-    return [Job(spec, *shared, device, threads, engine) for spec in specs]
+    return [Job(spec, *shared, options) for spec in specs]
 
 
 def work(job: Job) -> RunFailed | UserError | None:
@@ -187,7 +185,7 @@ def work(job: Job) -> RunFailed | UserError | None:
     try:
         os.environ.update(job.environment)
         require_agreement(job)
-        execute(job.spec, job.store, job.device, job.threads, job.engine)
+        execute(job.spec, job.store, job.options)
     except (RunFailed, UserError) as error:
         return error
     except Exception as error:

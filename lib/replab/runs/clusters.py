@@ -2,13 +2,13 @@
 
 import contextlib
 import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from replab.errors import UserError
 from replab.hardware import has_nvidia_driver, native_precision
+from replab.options import RunOptions
 from replab.runs import cluster_jobs
 from replab.runs.cluster_jobs import Engine
 from replab.runs.execution import RunFailed
@@ -40,14 +40,6 @@ class Cluster:
     attempts: int = cluster_jobs.ATTEMPTS
     precision: str = ""
 
-    def resolve_device(self, asked: str) -> str:
-        """The device class of the workers, where `auto` is asked for.
-
-        Raises:
-            UserError: they have no such device, or the cluster cannot be reached.
-        """
-        return self.engine.resolve_device(asked)
-
     def native_precision(self, device: str) -> str:
         """`bf16` where the workers multiply bfloat16 in hardware, else `fp32`.
 
@@ -60,26 +52,19 @@ class Cluster:
             return "bf16"
         return native_precision(device)
 
-    def carry_out(
+    def run_all(
         self,
-        missing: Sequence[RunSpec],
+        specs: Sequence[RunSpec],
         store: Store,
+        options: RunOptions,
         *,
-        device: str,
-        reused: int,
         costs: Sequence[float],
-        per_gpu: int = 1,
-        workers: int | None = None,
-        engine: str = "auto",
     ) -> list[RunFailed | UserError]:
-        """Have some runs done.
+        """Have some runs done; `engine.lay_out` says first what each takes of the cluster.
 
         Args:
-            device: the workers' device class.
-            reused: how many others were found in the store.
+            options: how they compute; their device is the workers' device class.
             costs: relative, of each run.
-            per_gpu: how many runs share a GPU.
-            workers: at most so many at a time.
 
         Returns:
             The errors of the runs that failed.
@@ -87,13 +72,9 @@ class Cluster:
         Raises:
             UserError: the cluster cannot be reached, or its workers cannot work for this machine.
         """
-        self.engine.lay_out(device, per_gpu=per_gpu, workers=workers)
-        place = "cuda:0" if device == "cuda" else device
-        threads = self.engine.threads
-        jobs = cluster_jobs.make_jobs(missing, store, device=place, threads=threads, engine=engine)
-        found = f", {reused} found in the store" if reused else ""
-        runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
-        print(f"{runs} to do{found}; {self.engine.text()}", file=sys.stderr, flush=True)
+        device = "cuda:0" if options.device == "cuda" else options.device
+        there = replace(options, device=device, threads=self.engine.threads)
+        jobs = cluster_jobs.make_jobs(specs, store, there)
         return cluster_jobs.run_all(
             *(jobs, self.engine),
             store=store,

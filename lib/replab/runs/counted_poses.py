@@ -78,6 +78,7 @@ def counts(
     *,
     recipe: CountRecipe | None = None,
     function: Callable[[RunContext], RunResult] = count,
+    further: tuple[str, ...] = (),
 ) -> Experiment:
     """The experiment `counts` of a paper, the same in all profiles.
 
@@ -85,10 +86,12 @@ def counts(
         variants: each a `model`, an `input` and options of the network.
         recipe: what `function` is told.
         function: `count`, or one that adds metrics of the paper's own to what it gives.
+        further: names of these.
     """
     plan = Plan(tuple(variants), recipe=recipe or CountRecipe())
     return Experiment(
         name=NAME,
+        metrics=("params", "macs", "gmacs", "gflops", *further),
         version=1,
         changelog={1: "first version"},
         function=function,

@@ -8,19 +8,20 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from replab import paths
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, write_json, write_text
+from replab.options import RunOptions
 from replab.runs import kept_weights
 from replab.runs import record as records
 from replab.runs.experiment import RunContext, load_replication, require_experiment
 from replab.runs.identity import RunSpec, with_recipe
 from replab.runs.progress import ProgressFile, progress_path
-from replab.runs.provenance import Stopwatch, as_dict, checkout_state
+from replab.runs.provenance import Stopwatch, checkout_state
 from replab.runs.record import Record
 from replab.runs.store import Store
 from replab.training import distributed
@@ -30,24 +31,15 @@ class RunFailed(CheckFailed):
     """A run ended without a record; one line that says which, why and where to read more."""
 
 
-def execute(
-    spec: RunSpec,
-    store_folder: str,
-    device: str,
-    threads: int,
-    engine: str = "auto",
-    keep_weights: bool = False,
-    wait: bool = True,
-) -> str:
+def execute(spec: RunSpec, store_folder: str, options: RunOptions, *, wait: bool = True) -> str:
     """Do one run unless its record is there, and write the record.
 
     Two processes that are asked for the same run do it once: the second waits and finds it done.
 
     Args:
-        device: the torch device to use, such as `cpu` or `cuda:0`.
-        engine: of trainings: `auto`, `eager` or `compiled`.
-        keep_weights: keep the trained network's weights whatever the plan says; a run that was
-            done without is done again, and its new record takes the old one's place.
+        options: how to compute it, its device already resolved (`cpu`, `cuda:0`). With
+            `keep_weights`, a run that was done without is done again, and its new record takes
+            the old one's place.
         wait: for another process that does the run now.
 
     Returns:
@@ -62,8 +54,8 @@ def execute(
     with store.claim(spec, wait=wait):
         try:
             found = store.find(spec)
-            if found is None or (keep_weights and not kept_weights.has(store, found)):
-                done = _compute(spec, store, device, threads, engine, keep_weights)
+            if found is None or (options.keep_weights and not kept_weights.has(store, found)):
+                done = _compute(spec, store, options)
                 kept_weights.note_change(found, done)
                 store.put(done, anew=found is not None)
             # Also after a kill between the two: a run with a record needs no checkpoint.
@@ -73,9 +65,7 @@ def execute(
     return spec.id
 
 
-def _compute(
-    spec: RunSpec, store: Store, device: str, threads: int, engine: str, keep_weights: bool
-) -> Record:
+def _compute(spec: RunSpec, store: Store, options: RunOptions) -> Record:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     workspace = make_folder(store.workspace(spec))
     log = SessionLog.begin(workspace, spec)
@@ -85,13 +75,13 @@ def _compute(
         log.tick()
         progress(share, text)
 
-    context = make_context(spec, device, threads, engine, workspace, note)
+    context = make_context(spec, options, workspace, note)
     with failures(spec, store.folder / "logs" / f"{spec.id}.log"):
         # Of several ranks, the others have waited to know whether there is anything to do.
         distributed.call_to_work()
         result = experiment.function(context)
         provenance = log.watch.provenance(
-            device=device,
+            device=options.device,
             throughput=result.throughput,
             engine=result.engine,
             ranks=distributed.current().size,
@@ -100,10 +90,13 @@ def _compute(
         dirty = provenance.dirty or log.dirty
         provenance = replace(provenance, commit=log.commit, dirty=dirty)
         # Before the record: one that names weights is never without them.
-        keep = keep_weights or experiment.plans[spec.profile].keeps_weights
+        keep = options.keep_weights or experiment.plans[spec.profile].keeps_weights
         weights = kept_weights.keep(store, spec, result) if keep else None
         return records.make(
-            spec, result, threads=threads, provenance=as_dict(provenance), weights=weights
+            *(spec, result),
+            threads=options.threads,
+            provenance=asdict(provenance),
+            weights=weights,
         )
 
 
@@ -132,26 +125,18 @@ def failures(spec: RunSpec, log: Path) -> Iterator[None]:
 
 
 def make_context(
-    spec: RunSpec,
-    device: str,
-    threads: int,
-    engine: str,
-    workspace: Path,
-    progress: Callable[[float, str], None],
+    spec: RunSpec, options: RunOptions, workspace: Path, progress: Callable[[float, str], None]
 ) -> RunContext:
     """What an experiment's function is given for a run; this process then uses its threads."""
-    _use_threads(threads)
+    _use_threads(options.threads)
     return RunContext(
         variant=spec.variant,
         seed=spec.seed,
         recipe=spec.recipe,
         data=spec.data,
-        device=device,
-        precision=spec.precision,
-        threads=threads,
+        options=replace(options, precision=spec.precision),
         workspace=workspace,
         progress=progress,
-        engine=engine,
     )
 
 

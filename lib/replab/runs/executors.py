@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import Any
 
 from replab.cores import available_cores
 from replab.errors import UserError
-from replab.hardware import has_nvidia_driver
+from replab.hardware import device_class, has_nvidia_driver
+from replab.options import RunOptions
 from replab.runs.execution import RunFailed, execute
-from replab.runs.identity import RunSpec, device_class
+from replab.runs.identity import RunSpec
 from replab.runs.progress import ProgressLine
 from replab.runs.store import Store
 
@@ -54,16 +54,12 @@ class Placement:
 
     Attributes:
         devices: the torch device of each worker; its length is the number of workers.
-        threads: threads a worker may use.
-        engine: of trainings: `auto`, `eager` or `compiled`.
-        ranks: processes that share each training's batches; with more than one there is one
-            worker, this process, which starts them.
+        options: of each worker, but for the device. With several ranks there is one worker, this
+            process, which starts them.
     """
 
     devices: tuple[str, ...]
-    threads: int
-    engine: str = "auto"
-    ranks: int = 1
+    options: RunOptions
 
     @property
     def text(self) -> str:
@@ -71,9 +67,15 @@ class Placement:
         count = len(self.devices)
         kinds = ", ".join(sorted(set(self.devices)))
         workers = "1 worker" if count == 1 else f"{count} workers"
-        if self.ranks > 1:
-            workers = f"one run at a time, {self.ranks} processes"
-        return f"{workers} on {kinds}, {self.threads} thread{'s'[: self.threads > 1]} each"
+        ranks, threads = self.options.ranks, self.options.threads
+        if ranks > 1:
+            workers = f"one run at a time, {ranks} processes"
+        return f"{workers} on {kinds}, {threads} thread{'s'[: threads > 1]} each"
+
+    @property
+    def alone(self) -> "Placement":
+        """The same with one worker."""
+        return replace(self, devices=self.devices[:1])
 
 
 def resolve_device(device: str) -> str:
@@ -102,19 +104,25 @@ def resolve_device(device: str) -> str:
 
 
 def place(
-    device: str, jobs: int, workers: int | None = None, *, per_gpu: int = 1, engine: str = "auto"
+    options: RunOptions, jobs: int, workers: int | None = None, *, per_gpu: int = 1
 ) -> Placement:
     """Lay some jobs on this machine.
 
     One worker per core on a CPU (one process of one thread each trains small networks faster than
     one process of several threads), `per_gpu` per GPU otherwise; never more workers than jobs.
+    With several ranks, one job at a time.
 
     Args:
-        device: `cpu`, `cuda`, `cuda:N` or `mps`.
+        options: of the jobs, the device already resolved; their threads are decided here.
         workers: in place of that number.
         per_gpu: trainings of small nets leave most of a GPU idle, so several share one.
+
+    Raises:
+        UserError: there are more ranks than GPUs, or ranks cannot work on the device.
     """
-    cores = available_cores()
+    if options.ranks > 1:
+        return _place_ranks(options)
+    device, cores = options.device, available_cores()
     if device == "cuda":
         import torch
 
@@ -124,25 +132,15 @@ def place(
     count = workers or (per_gpu * len(gpus) if gpus else cores)
     count = max(1, min(count, jobs))
     devices = tuple(gpus[i % len(gpus)] if gpus else device for i in range(count))
-    return Placement(devices, max(1, cores // count), engine)
+    return Placement(devices, replace(options, threads=max(1, cores // count)))
 
 
-def place_ranks(device: str, ranks: int, *, engine: str = "auto") -> Placement:
-    """Lay runs on this machine one after the other, each on several processes.
-
-    Args:
-        device: `cpu` or `cuda`.
-        ranks: how many processes share each training's batches.
-
-    Raises:
-        UserError: there are no ranks, or more than GPUs, or the device is neither of the two, or
-            networks are to be compiled.
-    """
-    if ranks < 1:
-        raise UserError(f"--ranks {ranks}: give 1 or more")
+def _place_ranks(options: RunOptions) -> Placement:
+    """Lay runs on this machine one after the other, each on several processes."""
+    device, ranks = options.device, options.ranks
     if device not in ("cpu", "cuda"):
         raise UserError(f"--ranks {ranks} is for --device cuda or cpu, not for {device}")
-    if engine == "compiled":
+    if options.engine == "compiled":
         raise UserError(f"--ranks {ranks} trains networks eagerly; leave --engine compiled out")
     if device == "cuda":
         import torch
@@ -150,7 +148,7 @@ def place_ranks(device: str, ranks: int, *, engine: str = "auto") -> Placement:
         gpus = torch.cuda.device_count()
         if ranks > gpus:
             raise UserError(f"--ranks {ranks}: this machine has {gpus} GPUs; give at most so many")
-    return Placement((device,), max(1, available_cores() // ranks), ranks=ranks)
+    return Placement((device,), replace(options, threads=max(1, available_cores() // ranks)))
 
 
 def make_executor(placement: Placement, *, own_process: bool = False) -> Executor:
@@ -165,7 +163,7 @@ def make_executor(placement: Placement, *, own_process: bool = False) -> Executo
         len(placement.devices),
         mp_context=context,
         initializer=_begin_worker,
-        initargs=(queue, placement.threads),
+        initargs=(queue, placement.options.threads),
     )
 
 
@@ -192,8 +190,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _execute_in_worker(spec: RunSpec, store_folder: str, threads: int, engine: str) -> str:
-    return execute(spec, store_folder, _worker_device, threads, engine)
+def _execute_in_worker(spec: RunSpec, store_folder: str, options: RunOptions) -> str:
+    return execute(spec, store_folder, replace(options, device=_worker_device))
 
 
 def run_all(
@@ -240,12 +238,13 @@ def _run_alone(
     failures: list[RunFailed | UserError],
 ) -> None:
     """Give each pending run a worker process of its own, a few times if it dies."""
-    alone = replace(placement, devices=placement.devices[:1])
     deadly: list[RunSpec] = []
     in_a_row = 0
     for spec in list(pending):
         for _ in range(ATTEMPTS_ALONE):
-            if not _run_round([spec], store, alone, progress, failures, own_process=True):
+            if not _run_round(
+                [spec], store, placement.alone, progress, failures, own_process=True
+            ):
                 in_a_row = 0
                 pending.remove(spec)
                 break
@@ -309,13 +308,13 @@ def _submit_serially(
     executor: Executor, pending: list[RunSpec], folder: str, placement: Placement
 ) -> Iterator[tuple[Future[str], RunSpec]]:
     do: Callable[..., str] = execute
-    if placement.ranks > 1:
+    if placement.options.ranks > 1:
         from replab.runs.ranks import run_with_ranks
 
-        do = partial(run_with_ranks, ranks=placement.ranks)
+        do = run_with_ranks
+    options = replace(placement.options, device=placement.devices[0])
     for spec in list(pending):
-        words = (folder, placement.devices[0], placement.threads, placement.engine)
-        yield executor.submit(do, spec, *words), spec
+        yield executor.submit(do, spec, folder, options), spec
 
 
 def _submit_to_pool(
@@ -329,8 +328,7 @@ def _submit_to_pool(
         # A worker may die before all runs are handed out; those that were will tell.
         with contextlib.suppress(BrokenProcessPool):
             for spec in pending:
-                words = (folder, placement.threads, placement.engine)
-                job = executor.submit(_execute_in_worker, spec, *words)
+                job = executor.submit(_execute_in_worker, spec, folder, placement.options)
                 futures.append((job, spec))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from replab import paths
 from replab.errors import UserError
-from replab.recipe import Recipe
+from replab.options import RunOptions
+from replab.recipe import Recipe, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +40,7 @@ class Plan:
         keeps_weights: whether the trained networks' weights stay in the store, beside the records;
             no part of a run's identity.
         registrations: what registers runs of this plan before they begin; each covers some of
-            `variants` with all of `seeds`.
+            `variants` with seeds of its own.
     """
 
     variants: tuple[Variant, ...]
@@ -58,7 +59,7 @@ class Plan:
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:
         """The seeds of a variant: those of the registration that names it, else the plan's."""
         for registration in self.registrations:
-            if dict(variant) in [dict(v) for v in registration.variants]:
+            if registration.has_variant(variant):
                 return registration.seeds
         return self.seeds
 
@@ -71,6 +72,7 @@ class Experiment:
         version: bumped, with a line in `changelog`, whenever a change may move a number.
         function: computes one run, `(RunContext) -> RunResult`.
         plans: what each profile asks; a profile that is absent does not attempt the experiment.
+        metrics: those that claims may rest on; empty if nobody has said.
         deterministic: equal input gives equal numbers on every machine up to rounding, so one run
             decides (counting, scoring fixed weights); seeds and intervals do not apply.
         needs: what a profile needs beyond this checkout, in words, for `not attempted` claims.
@@ -87,6 +89,7 @@ class Experiment:
     function: Callable[["RunContext"], "RunResult"]
     plans: Mapping[str, Plan]
     changelog: Mapping[int, str]
+    metrics: tuple[str, ...] = ()
     deterministic: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)
     cost: Callable[[Variant, Any], float] = lambda variant, recipe: 1.0
@@ -162,8 +165,8 @@ class RunContext:
 
     Attributes:
         data: name of the data set to open, empty if none.
+        options: how the run computes.
         workspace: this run's own folder, kept until its record is written: for checkpoints.
-        engine: of trainings: `auto`, `eager` or `compiled`; moves the last bits, no more.
         progress: called with the share of the run that is done (0–1) and a short text.
     """
 
@@ -171,12 +174,9 @@ class RunContext:
     seed: int
     recipe: Any
     data: str
-    device: str
-    precision: str
-    threads: int
+    options: RunOptions
     workspace: Path
     progress: Callable[[float, str], None]
-    engine: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,10 @@ def require_paper(paper: str) -> Path:
     """
     folder = paths.root() / "replications" / paper
     if not re.fullmatch(r"[a-z0-9_]+", paper) or not folder.is_dir():
-        raise UserError(f"no paper '{paper}'; there are: {', '.join(papers())}")
+        known = papers()
+        raise UserError(
+            f"no paper '{paper}'{nearest(paper, known)}; there are: {', '.join(known)}"
+        )
     return folder
 
 
@@ -249,7 +252,8 @@ def require_profile(profile: str) -> str:
         UserError: it is none of `quick`, `standin`, `paper`.
     """
     if profile not in PROFILES:
-        raise UserError(f"no profile '{profile}'; there are: {', '.join(PROFILES)}")
+        near = nearest(profile, PROFILES)
+        raise UserError(f"no profile '{profile}'{near}; there are: {', '.join(PROFILES)}")
     return profile
 
 
@@ -310,6 +314,9 @@ def require_experiment(replication: Replication, name: str) -> Experiment:
         UserError: there is no such experiment; the message lists those there are.
     """
     if name not in replication.experiments:
-        known = ", ".join(replication.experiments)
-        raise UserError(f"paper '{replication.paper}' has no experiment '{name}'; it has: {known}")
+        known = replication.experiments
+        raise UserError(
+            f"paper '{replication.paper}' has no experiment '{name}'{nearest(name, known)}; it "
+            f"has: {', '.join(known)}"
+        )
     return replication.experiments[name]

@@ -6,7 +6,7 @@ from typing import Any
 
 from replab.errors import UserError
 from replab.files import canonical_json, sha256_bytes
-from replab.hardware import DEVICE_CLASSES, native_precision
+from replab.hardware import device_class, native_precision
 from replab.recipe import Recipe
 from replab.runs.experiment import (
     Experiment,
@@ -99,18 +99,6 @@ def run_id(values: Mapping[str, Any]) -> str:
     return sha256_bytes(canonical_json(identity).encode())[:16]
 
 
-def device_class(device: str) -> str:
-    """`cpu`, `cuda` or `mps` of a device string such as `cuda:1`.
-
-    Raises:
-        UserError: the device is of no known class.
-    """
-    kind = device.split(":", 1)[0]
-    if kind not in DEVICE_CLASSES:
-        raise UserError(f"no device '{device}'; use one of: {', '.join(DEVICE_CLASSES)}")
-    return kind
-
-
 def format_variant(variant: Variant) -> str:
     """A variant as `k=v,k=v`, keys in their declared order."""
     return ",".join(f"{key}={value}" for key, value in variant.items())
@@ -145,17 +133,21 @@ def plan_runs(
     data: tuple[str, str],
     device: str,
     seeds: tuple[int, ...] | None = None,
+    native: str | None = None,
 ) -> list[RunSpec]:
     """All runs that a profile asks of an experiment, as `Experiment.asked` lists them.
 
     Args:
         data: name and fingerprint of the data set to use; two empty strings for none.
         seeds: in place of the plan's own.
+        native: precision that `native` stands for; that of this machine if None.
     """
     plan = experiment.plans[profile]
     name, fingerprint = data
     kind = device_class(device)
-    precision = native_precision(kind) if plan.precision == "native" else plan.precision
+    precision = plan.precision
+    if precision == "native":
+        precision = native or native_precision(kind)
     return [
         RunSpec(
             paper=paper,

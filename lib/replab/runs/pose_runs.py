@@ -143,12 +143,10 @@ def run(context: RunContext, job: PoseJob) -> RunResult:
         training,
         people,
         seed=context.seed,
-        device=context.device,
-        precision=context.precision,
+        options=context.options,
         checkpoint=context.workspace / "checkpoint.pt",
         progress=context.progress,
         evaluate=_glance(context, job, test) if recipe.evaluate_every else None,
-        engine=context.engine,
         watch=job.watch,
     )
     metrics, series = trained.history.report(
@@ -199,7 +197,7 @@ def _described(context: RunContext, job: PoseJob, test: "PoseSet", score: float)
         codec=own.name,
         sigma=own.sigma,
         head=reading.head,
-        precision=context.precision,
+        precision=context.options.precision,
         test_data=job.recipe.test_data,
         scores={measure_of(test): score},
     )
@@ -215,22 +213,19 @@ def probe(context: RunContext, job: PoseJob) -> Cost:
     training, recipe = job.training, job.recipe
     began = time.perf_counter()
     people, test = datasets.open_poses(context.data), job.test()
-    batches = make_batches(training, people, seed=context.seed, device=context.device)
-    net = training.create(people.skeleton, context.seed, context.device)
+    device = context.options.device
+    batches = make_batches(training, people, seed=context.seed, device=device)
+    net = training.create(people.skeleton, context.seed, device)
     loaded = time.perf_counter() - began
     pace = probing.probe(
         net,
         batches,
         recipe,
-        device=context.device,
-        precision=context.precision,
-        engine=context.engine,
+        options=context.options,
         workspace=context.workspace,
         objective=training.objective,
     )
-    network = training.ready(
-        net, test.skeleton, precision=context.precision, device=context.device
-    )
+    network = training.ready(net, test.skeleton, context.options)
     predict_each(network, test.select(slice(0, PROBED_FIRST)), job.readings)
     few = test.select(slice(PROBED_FIRST, PROBED_FIRST + PROBED))
     began = time.perf_counter()
@@ -257,9 +252,7 @@ def _glance(context: RunContext, job: PoseJob, test: "PoseSet") -> "Callable[[nn
 def _scores(context: RunContext, job: PoseJob, test: "PoseSet", net: "nn.Module") -> "Scores":
     from replab.topdown.scores import score
 
-    network = job.training.ready(
-        net, test.skeleton, precision=context.precision, device=context.device
-    )
+    network = job.training.ready(net, test.skeleton, context.options)
     return score(network, test, job.readings)
 
 

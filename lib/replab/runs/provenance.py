@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -96,11 +96,6 @@ class Stopwatch:
             sessions=self.sessions,
             finished=now(),
         )
-
-
-def as_dict(provenance: Provenance) -> dict[str, object]:
-    """The provenance as plain values for a record."""
-    return asdict(provenance)
 
 
 def versions() -> dict[str, str]:

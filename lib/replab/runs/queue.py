@@ -78,13 +78,10 @@ def planned(device: str = DEVICE) -> list[QueuedRun]:
 def _registered(
     replication: Replication, device: str
 ) -> Iterator[tuple[Registration, list[RunSpec]]]:
-    from replab import datasets
-
     for experiment in replication.experiments.values():
         for profile, plan in experiment.plans.items():
             for registration in plan.registrations:
-                name = registration.data
-                data = (name, datasets.fingerprint(name) if name else "")
+                data = (registration.data, registration.fingerprint)
                 specs = plan_runs(replication.paper, experiment, profile, data=data, device=device)
                 covered = [s for s in specs if s.registration == registration.digest]
                 yield registration, covered
@@ -227,11 +224,11 @@ class Queue:
 
     def _require_data(self) -> None:
         """Fetch the data of all runs; runs whose data cannot be had fail now."""
-        from replab.runs.campaign import obtain
+        from replab.datasets.fetch import ensure_available
 
         for name in sorted({run.registration.data for run in self._open} - {""}):
             try:
-                obtain(name, may_fetch=True)
+                ensure_available(name)
             except UserError as error:
                 self._failed[name] = str(error)
                 self._open = [run for run in self._open if run.registration.data != name]

@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from replab.cores import available_cores
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder, read_json, write_json
+from replab.options import RunOptions
 from replab.runs.execution import RunFailed, execute, failures, make_context
 from replab.runs.experiment import load_replication, require_experiment
 from replab.runs.identity import RunSpec, planned_spec
@@ -64,7 +65,7 @@ def threads_here() -> int:
 
 
 def execute_together(
-    make_spec: Callable[[], RunSpec], store: Store, device: str, **options: Any
+    make_spec: Callable[[], RunSpec], store: Store, options: RunOptions
 ) -> RunSpec:
     """Do one run as one of several ranks, unless its record is there; the first writes it.
 
@@ -74,8 +75,7 @@ def execute_together(
     Args:
         make_spec: finds out which run it is; asked of the first rank.
         store: of the first rank; the others read no checkpoint and write nothing but a log.
-        device: `cpu` or `cuda`.
-        options: of `execution.execute`.
+        options: the device is `cpu` or `cuda`; the threads are decided here.
 
     Raises:
         RunFailed: as of `execution.execute`, of the rank that was first to fail.
@@ -83,23 +83,23 @@ def execute_together(
         SystemExit: of the others, which fail because the first to fail has.
     """
     ranks = distributed.current()
-    if ":" in device:
+    if ":" in options.device:
         raise UserError(
-            f"--device {device} names one GPU and {ranks.size} processes need one each; give "
-            "--device cuda"
+            f"--device {options.device} names one GPU and {ranks.size} processes need one each; "
+            "give --device cuda"
         )
-    device = distributed.begin(device)
+    device = distributed.begin(options.device)
     spec = distributed.from_first(make_spec)
-    words = (device, threads_here())
+    options = replace(options, device=device, threads=threads_here())
     try:
         if ranks.first:
             _mark(store, spec).unlink(missing_ok=True)
             with distributed.leading():
-                execute(spec, str(store.folder), *words, **options)
+                execute(spec, str(store.folder), options)
         else:
             with distributed.following() as needed:
                 if needed:
-                    _take_part(spec, store, *words, engine=str(options.get("engine", "auto")))
+                    _take_part(spec, store, options)
     except (CheckFailed, UserError) as error:
         if not _first_to_fail(_mark(store, spec)):
             raise SystemExit(1) from error
@@ -108,12 +108,9 @@ def execute_together(
     return spec
 
 
-def _take_part(spec: RunSpec, store: Store, device: str, threads: int, *, engine: str) -> None:
+def _take_part(spec: RunSpec, store: Store, options: RunOptions) -> None:
     experiment = require_experiment(load_replication(spec.paper), spec.experiment)
-    context = make_context(
-        *(spec, device, threads, engine, store.workspace(spec)),
-        lambda share, text: None,
-    )
+    context = make_context(spec, options, store.workspace(spec), lambda share, text: None)
     log = f"{spec.id}.rank{distributed.current().rank}.log"
     with failures(spec, store.folder / "logs" / log):
         experiment.function(context)
@@ -136,25 +133,15 @@ def _first_to_fail(mark: Path) -> bool:
     return True
 
 
-def run_with_ranks(
-    spec: RunSpec,
-    store_folder: str,
-    device: str,
-    threads: int,
-    engine: str = "auto",
-    *,
-    ranks: int,
-) -> str:
+def run_with_ranks(spec: RunSpec, store_folder: str, options: RunOptions) -> str:
     """Do one run on several processes of this machine, started with torchrun.
 
     What they say goes into a log in the store, which is kept if the run fails. Where the processes
     die without a reason of the run's, they are started once more, from the last checkpoint.
 
     Args:
-        device: `cpu` or `cuda`; each process gets a GPU of its own.
-        threads: of each process.
-        engine: must not be `compiled`.
-        ranks: how many processes.
+        options: the device is `cpu` or `cuda` (each process gets a GPU of its own), the engine not
+            `compiled`; threads are those of each process.
 
     Returns:
         The run's id.
@@ -164,7 +151,7 @@ def run_with_ranks(
         UserError: data are missing, the processes cannot work together, or the store cannot be
             written.
     """
-    assert engine != "compiled", "several processes train networks eagerly"
+    assert options.engine != "compiled", "several processes train networks eagerly"
     store = Store(Path(store_folder))
     if store.find(spec) is not None:
         return spec.id
@@ -172,8 +159,9 @@ def run_with_ranks(
     log = make_folder(store.folder / "logs") / f"{spec.id}.ranks.log"
     code = 0
     for _ in range(ATTEMPTS):
-        write_json(order, {**vars(spec), "variant": dict(spec.variant), "recipe": None})
-        code = _launch([str(order), str(store.folder), device], log, threads, ranks)
+        run = {**vars(spec), "variant": dict(spec.variant), "recipe": None}
+        write_json(order, {"run": run, "options": vars(options)})
+        code = _launch([str(order), str(store.folder)], log, options)
         if store.find(spec) is not None:
             log.unlink(missing_ok=True)
             return spec.id
@@ -181,9 +169,9 @@ def run_with_ranks(
         if said is not None:
             raise said
     raise RunFailed(
-        f"{spec.paper}: {spec.label}: its {ranks} processes ended each time with code {code} "
-        f"(killed, or out of memory); what they said is in {log}; the same command goes on from "
-        "the last checkpoint"
+        f"{spec.paper}: {spec.label}: its {options.ranks} processes ended each time with code "
+        f"{code} (killed, or out of memory); what they said is in {log}; the same command goes on "
+        "from the last checkpoint"
     )
 
 
@@ -196,15 +184,16 @@ def reason(said: str) -> RunFailed | UserError | None:
     return None
 
 
-def _launch(words: Sequence[str], log: Path, threads: int, ranks: int) -> int:
+def _launch(words: Sequence[str], log: Path, options: RunOptions) -> int:
     """Start torchrun for this module in a process that ends when this one does; its exit code."""
     # Each rank is to find the packages of this process, wherever they lie.
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OMP_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(options.threads),
     }
-    command = [sys.executable, "-m", MODULE, "launch", str(os.getpid()), str(ranks), *words]
+    launch = ("launch", str(os.getpid()), str(options.ranks))
+    command = [sys.executable, "-m", MODULE, *launch, *words]
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT
@@ -236,9 +225,11 @@ def main(words: Sequence[str]) -> int:
         parent, ranks, *order = rest
         _launched(int(parent), int(ranks), order)
         return 0
-    path, folder, device = rest
+    path, folder = rest
     try:
-        execute_together(lambda: _ordered(Path(path)), Store(Path(folder)), device)
+        order = read_json(Path(path), mend="run the command again")
+        options = RunOptions(**order["options"])
+        execute_together(lambda: planned_spec(order["run"]), Store(Path(folder)), options)
     except (CheckFailed, UserError) as error:
         wrong = isinstance(error, UserError)
         say(f"{'error' if wrong else 'failed'}: {error}")
@@ -263,15 +254,6 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _ordered(path: Path) -> RunSpec:
-    """The run that a file names, with the recipe of the code.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    return planned_spec(read_json(path, mend="run the command again"))
 
 
 if __name__ == "__main__":

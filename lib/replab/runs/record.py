@@ -10,8 +10,9 @@ from typing import Any
 
 from replab.errors import UserError
 from replab.files import canonical_json, read_json
+from replab.hardware import DEVICE_CLASSES
 from replab.runs.experiment import RunResult
-from replab.runs.identity import DEVICE_CLASSES, RunSpec, run_id
+from replab.runs.identity import RunSpec, run_id
 
 FORMAT = 1
 _MEND = "delete the file and run the replication again, or restore it from git"

@@ -150,7 +150,18 @@ class Registration:
 
     def covers(self, variant: Mapping[str, Any], seed: int) -> bool:
         """Whether a run is one of those that are registered."""
-        return seed in self.seeds and dict(variant) in [dict(v) for v in self.variants]
+        return seed in self.seeds and self.has_variant(variant)
+
+    def has_variant(self, variant: Mapping[str, Any]) -> bool:
+        """Whether a variant is one of those that are registered."""
+        return dict(variant) in [dict(v) for v in self.variants]
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the data that are registered, known without them; empty for none."""
+        from replab import datasets
+
+        return datasets.fingerprint(self.data) if self.data else ""
 
     def mismatch(self, record: "Record", fingerprint: str = "") -> str:
         """Why a record does not count for this registration, in one line; empty if it does.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from replab.keypoints.codecs import Codec
     from replab.topdown.network import PoseNetwork
 
+# COCO's ten scores, in percent; as fractions of 1 they end in `_ratio`.
+COCO_SCORES = ("ap", "ap50", "ap75", "apm", "apl", "ar", "ar50", "ar75", "arm", "arl")
 # People of val2017 with keypoints, and the detector's boxes.
 BOXES = {"gt": 6352, "detections": 104_125}
 # People that a probe looks at, after a few that do not count: a GPU takes hundreds at a time.
@@ -60,9 +62,9 @@ def prepare(context: RunContext) -> "tuple[PoseSet, PoseNetwork, Codec]":
         pose_weights.find(known.name),
         size=known.size,
         colour=None if colour is None else str(colour),
-        precision=context.precision,
-        device=context.device,
-        compiled=context.engine == "compiled",
+        precision=context.options.precision,
+        device=context.options.device,
+        compiled=context.options.engine == "compiled",
     )
     if network.model != known.model or network.joints != known.joints:
         raise UserError(
@@ -134,7 +136,7 @@ def probe(context: RunContext) -> Cost:
     poses, network, codec = prepare(context)
     predict(network, poses.select(slice(0, 8)), codec)
     started = time.perf_counter() - began
-    few = poses.select(slice(8, 8 + PROBED.get(context.device, PROBED_ELSEWHERE)))
+    few = poses.select(slice(8, 8 + PROBED.get(context.options.device, PROBED_ELSEWHERE)))
     began = time.perf_counter()
     predict(network, few, codec)
     return Cost(started + (time.perf_counter() - began) / len(few) * len(poses))
@@ -171,14 +173,17 @@ def released(
         gmacs: name of weights → 10⁹ multiply-adds of a crop.
         needs: as of `Experiment`, in words; `needs_of` writes them.
     """
+    own = recipe or ReleasedRecipe()
     plan = Plan(
         tuple(variants),
-        recipe=recipe or ReleasedRecipe(),
+        recipe=own,
         data=("coco-val2017",),
         split="val2017: 5,000 photographs",
     )
+    beside = {label for printed in (own.beside or {}).values() for label in printed}
     return Experiment(
         name=name,
+        metrics=(*COCO_SCORES, *(f"{score}_ratio" for score in COCO_SCORES), *sorted(beside)),
         version=1,
         changelog={1: "first version"},
         function=score_released,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from replab.claims import deviations, evidence
-from replab.claims.acceptance import accepted_profiles
+from replab.claims.accepted import accepted_profiles
 from replab.claims.claim import Claim, Paper, claim_selectors
 from replab.claims.deviations import Deviation
 from replab.claims.ledger import OPTIONAL_FIELDS, Entry, build

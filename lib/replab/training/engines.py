@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +14,18 @@ import torch
 from torch import nn
 
 from replab import paths
-from replab.errors import UserError
 from replab.files import canonical_json, sha256_bytes, write_json
 from replab.hardware import cpu_name
+from replab.options import RunOptions
 from replab.training.step import Step
 
-ENGINES = ("auto", "eager", "compiled")
 # Compiling takes a minute or two on two cores: more than it could save in a shorter training.
 WORTH_PROBING_S = 1200.0
 STEPS = 6
 # Two runs share the processor while one is probed: a smaller gain may be noise.
 LEAST_GAIN = 1.05
 
-MakeStep = Callable[[nn.Module, bool], Step]
-
-
-def require_engine(name: str) -> str:
-    """The engine itself.
-
-    Raises:
-        UserError: it is none of `auto`, `eager`, `compiled`.
-    """
-    if name not in ENGINES:
-        raise UserError(f"no engine '{name}'; there are: {', '.join(ENGINES)}")
-    return name
+MakeStep = Callable[[nn.Module, RunOptions], Step]
 
 
 def choose(
@@ -45,11 +34,10 @@ def choose(
     make_step: MakeStep,
     *,
     iterations: int,
-    device: str,
-    precision: str,
+    options: RunOptions,
     cache: Path | None = None,
-) -> str:
-    """`eager` or `compiled`, whichever takes the less time for a training.
+) -> RunOptions:
+    """The options with the engine, `eager` or `compiled`, that takes less time for a training.
 
     Both are timed on copies of the network, once for a processor (or GPU), network, batch shape,
     precision, number of threads and version of torch; the answer is kept in the store. Trainings
@@ -57,24 +45,25 @@ def choose(
 
     Args:
         batch: images B×C×H×W and their targets, on the device.
-        make_step: makes a step of a network, compiled or not.
+        make_step: makes a step of a network with the engine that its options name.
         iterations: that are left to do.
         cache: file of the answers; `engines.json` of the store if None.
     """
-    eager_s, _ = _time(copy.deepcopy(model), batch, make_step, device, compiled=False, steps=2)
+    eager = replace(options, engine="eager")
+    eager_s, _ = _time(copy.deepcopy(model), batch, make_step, eager, steps=2)
     if eager_s * iterations < WORTH_PROBING_S:
-        return "eager"
+        return eager
     path = paths.store_dir() / "engines.json" if cache is None else cache
-    key = _key(model, batch, device, precision)
+    key = _key(model, batch, options)
     known = _read(path).get(key)
     if known is None:
-        known = _probe(model, batch, make_step, device)
+        known = _probe(model, batch, make_step, eager)
         write_json(path, {**_read(path), key: known})
-    return str(known["engine"])
+    return replace(options, engine=str(known["engine"]))
 
 
 def _probe(
-    model: nn.Module, batch: tuple[torch.Tensor, ...], make_step: MakeStep, device: str
+    model: nn.Module, batch: tuple[torch.Tensor, ...], make_step: MakeStep, eager: RunOptions
 ) -> dict[str, Any]:
     """Time both engines.
 
@@ -83,10 +72,10 @@ def _probe(
         why.
     """
     print("note: timing eager and compiled steps, once for this machine", file=sys.stderr)
-    timing = (batch, make_step, device)
-    eager_s, _ = _time(copy.deepcopy(model), *timing, compiled=False, steps=STEPS)
+    compiled = replace(eager, engine="compiled")
+    eager_s, _ = _time(copy.deepcopy(model), batch, make_step, eager, steps=STEPS)
     try:
-        compiled_s, start_s = _time(copy.deepcopy(model), *timing, compiled=True, steps=STEPS)
+        compiled_s, start_s = _time(copy.deepcopy(model), batch, make_step, compiled, steps=STEPS)
     # No C++ compiler, or an operation that inductor does not know: any error at all.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -104,33 +93,33 @@ def _time(
     model: nn.Module,
     batch: tuple[torch.Tensor, ...],
     make_step: MakeStep,
-    device: str,
+    options: RunOptions,
     *,
-    compiled: bool,
     steps: int,
 ) -> tuple[float, float]:
     """Seconds of the fastest step after the first, and of the first."""
     model.train()
-    step = make_step(model, compiled)
+    step = make_step(model, options)
     marks = [time.perf_counter()]
     for _ in range(steps):
         step(*batch)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
+        if options.device.startswith("cuda"):
+            torch.cuda.synchronize(options.device)
         marks.append(time.perf_counter())
     took = [later - earlier for earlier, later in itertools.pairwise(marks)]
     return min(took[1:]), took[0]
 
 
-def _key(model: nn.Module, batch: tuple[torch.Tensor, ...], device: str, precision: str) -> str:
+def _key(model: nn.Module, batch: tuple[torch.Tensor, ...], options: RunOptions) -> str:
     shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     network = f"{type(model).__name__} {sha256_bytes(canonical_json(shapes).encode())[:12]}"
-    on_gpu = device.startswith("cuda")
-    where = torch.cuda.get_device_name(device) if on_gpu else cpu_name()
+    on_gpu = options.device.startswith("cuda")
+    where = torch.cuda.get_device_name(options.device) if on_gpu else cpu_name()
     sizes = "x".join(map(str, batch[0].shape))
     threads = torch.get_num_threads()
     return (
-        f"{where}; torch {torch.__version__}; {threads} threads; {precision}; {network}; {sizes}"
+        f"{where}; torch {torch.__version__}; {threads} threads; {options.precision}; {network}; "
+        f"{sizes}"
     )
 
 

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from torch import nn
 from replab.errors import UserError
 from replab.files import canonical_json
 from replab.models.learning_rates import parameter_groups
+from replab.options import RunOptions
 from replab.training import checkpoints, distributed, engines, schedules
 from replab.training.history import Diverged, History, WarmUp
 from replab.training.objectives import Objective, classification
@@ -67,13 +68,11 @@ def train(
     *,
     seed: int,
     objective: Objective = classification,
-    device: str,
-    precision: str = "fp32",
+    options: RunOptions,
     checkpoint: Path | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
     evaluate: Callable[[nn.Module], float] | None = None,
     after_step: Callable[[int, nn.Module], None] | None = None,
-    engine: str = "eager",
 ) -> Trained:
     """Train a network; the last iterate counts.
 
@@ -86,6 +85,8 @@ def train(
 
     Args:
         objective: what is minimised; see `training.objectives`.
+        options: its device, precision and engine count. A training that is resumed keeps the
+            engine with which it began.
         checkpoint: where to keep the state every 20 s, or less often where saving takes long; it
             is resumed from if it is there and of this training (recipe, seed, precision,
             network), else the training begins anew. The first rank's file counts.
@@ -93,9 +94,6 @@ def train(
             numbers are kept in the history and decide nothing. Of several ranks the first is
             asked.
         after_step: called with the iteration and the network after each step, by every rank.
-        engine: `eager`, `compiled` (the network is compiled first), or `auto`: the faster one on
-            this machine, see `training.engines`. A training that is resumed keeps the engine with
-            which it began.
 
     Raises:
         Diverged: the loss is NaN or infinite.
@@ -103,8 +101,9 @@ def train(
             are several ranks and the batch cannot be shared out among them, or the network is to
             be compiled.
     """
-    ranks, device = distributed.current(), distributed.begin_training(device)
-    if engines.require_engine(engine) == "compiled" and not ranks.alone:
+    ranks, device = distributed.current(), distributed.begin_training(options.device)
+    options = replace(options, device=device)
+    if options.engine == "compiled" and not ranks.alone:
         raise UserError("several processes train networks eagerly: no --engine compiled")
     iterations, batch_size = recipe.iterations, recipe.batch_size
     history = History()
@@ -112,7 +111,9 @@ def train(
     warm_up = WarmUp(recipe.warm_up_rate, history)
     optimiser = _optimiser(model, recipe)
     # A checkpoint of another recipe would mix two trainings in one record.
-    about = canonical_json({"recipe": recipe.as_json(), "seed": seed, "precision": precision})
+    about = canonical_json(
+        {"recipe": recipe.as_json(), "seed": seed, "precision": options.precision}
+    )
     first, began_with = 0, ""
     if checkpoint:
         first, began_with = _resume(checkpoint, about, device, model, optimiser, history)
@@ -122,32 +123,21 @@ def train(
     drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     model.train()
     if not ranks.alone:
-        engine = "eager"
+        options = replace(options, engine="eager")
     elif began_with:
-        engine = began_with
-    elif engine == "auto":
-        engine = engines.choose(
+        options = replace(options, engine=began_with)
+    elif options.engine == "auto":
+        options = engines.choose(
             model,
             batches.batch(first),
-            lambda net, compiled: make_step(
-                *(net, _optimiser(net, recipe), objective),
-                device=device,
-                precision=precision,
-                compiled=compiled,
-            ),
+            lambda net, how: make_step(net, _optimiser(net, recipe), objective, how),
             iterations=iterations - first,
-            device=device,
-            precision=precision,
+            options=options,
         )
     began = saved = time.monotonic()
     aside, pause = 0.0, CHECKPOINT_EVERY_S
     with shared(model, batch_size, device) as sharing:
-        step = make_step(
-            *(sharing.network, optimiser, objective),
-            device=device,
-            precision=precision,
-            compiled=engine == "compiled",
-        )
+        step = make_step(sharing.network, optimiser, objective, options)
         for done in range(first + 1, iterations + 1):
             rate = warm_up.rate(schedule(done - 1))
             for group in optimiser.param_groups:
@@ -164,7 +154,7 @@ def train(
             due = due and (ranks.alone or reading)
             testing = evaluate is not None and (last or (every > 0 and done % every == 0))
             if last or due or testing or reading:
-                _read(unread, history, rate, precision)
+                _read(unread, history, rate, options.precision)
                 progress(done / iterations, f"iteration {done}, loss {history.loss[-1]:.3g}")
             if testing and evaluate is not None:
                 paused = time.monotonic()
@@ -175,7 +165,7 @@ def train(
                 aside += time.monotonic() - paused
             if checkpoint and (due or last) and ranks.first:
                 paused = time.monotonic()
-                _save(checkpoint, about, done, model, optimiser, history, engine)
+                _save(checkpoint, about, done, model, optimiser, history, options.engine)
                 saved = time.monotonic()
                 affordable = min(
                     (saved - paused) / CHECKPOINT_SHARE, CHECKPOINT_APART * CHECKPOINT_EVERY_S

@@ -16,6 +16,7 @@ from replab.keypoints.codecs import Codec, Size
 from replab.keypoints.skeletons import Skeleton
 from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
 from replab.models.loading import load_backbone
+from replab.options import RunOptions
 from replab.topdown.network import PoseNetwork, Preprocessing
 from replab.training.loop import Batches, Trained, train
 from replab.training.objectives import Objective, StageRegression, heatmap_regression
@@ -98,10 +99,8 @@ class PoseTraining:
             print(f"{self.weights.name}: {loaded}", file=sys.stderr)
         return net.to(device, memory_format=torch.channels_last)
 
-    def ready(
-        self, net: nn.Module, skeleton: Skeleton, *, precision: str, device: str
-    ) -> PoseNetwork:
-        """The network made ready for evaluation, in a precision of `PoseNetwork`."""
+    def ready(self, net: nn.Module, skeleton: Skeleton, options: RunOptions) -> PoseNetwork:
+        """The network made ready for evaluation on a device, in a precision."""
         return PoseNetwork(
             net,
             model=self.model,
@@ -109,8 +108,8 @@ class PoseTraining:
             skeleton=skeleton,
             size=self.size,
             preprocessing=Preprocessing(self.colour, self.mean, self.std),
-            precision=precision,
-            device=device,
+            precision=options.precision,
+            device=options.device,
         )
 
 
@@ -119,19 +118,17 @@ def train_on(
     people: PoseSet,
     *,
     seed: int,
-    device: str = "cpu",
-    precision: str = "fp32",
+    options: RunOptions,
     checkpoint: Path | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
     evaluate: Callable[[nn.Module], float] | None = None,
-    engine: str = "eager",
     watch: Callable[[Batches], Callable[[int, nn.Module], None]] | None = None,
 ) -> tuple[nn.Module, Trained]:
     """Train a pose network on all people of a set; the last iterate counts.
 
     Args:
         seed: of weights, order and augmentation.
-        checkpoint, progress, evaluate, engine: as of `loop.train`.
+        options, checkpoint, progress, evaluate: as of `loop.train`.
         watch: of the training's batches, what `loop.train` calls after each step; of trainings
             without phases.
 
@@ -139,26 +136,24 @@ def train_on(
         UserError: a picture is missing or damaged; else as `loop.train`.
         Diverged: the loss is NaN or infinite.
     """
-    net = training.create(people.skeleton, seed, device)
-    batches = make_batches(training, people, seed=seed, device=device)
-    options: Any = {
+    net = training.create(people.skeleton, seed, options.device)
+    batches = make_batches(training, people, seed=seed, device=options.device)
+    common: Any = {
         "seed": seed,
-        "device": device,
-        "precision": precision,
+        "options": options,
         "checkpoint": checkpoint,
         "progress": progress,
         "evaluate": evaluate,
-        "engine": engine,
     }
     recipe, objective = training.recipe, training.objective
     try:
         if training.phases:
             assert isinstance(objective, StageRegression)
             phases = training.phases
-            trained = train_in_phases(net, batches, recipe, phases, objective, **options)
+            trained = train_in_phases(net, batches, recipe, phases, objective, **common)
         else:
             hook = watch(batches) if watch else None
-            trained = train(net, batches, recipe, objective=objective, after_step=hook, **options)
+            trained = train(net, batches, recipe, objective=objective, after_step=hook, **common)
     finally:
         if isinstance(batches, PictureBatches):
             batches.close()

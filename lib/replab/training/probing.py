@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from replab.options import RunOptions
 from replab.training.loop import Batches, train
 from replab.training.objectives import Objective, classification
 from replab.training.recipe import TrainingRecipe
@@ -40,9 +41,7 @@ def probe(
     batches: Batches,
     recipe: TrainingRecipe,
     *,
-    device: str,
-    precision: str,
-    engine: str,
+    options: RunOptions,
     workspace: Path,
     objective: Objective = classification,
 ) -> Pace:
@@ -55,8 +54,8 @@ def probe(
     marks: list[float] = []
 
     def mark(iteration: int, net: nn.Module) -> None:
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
+        if options.device.startswith("cuda"):
+            torch.cuda.synchronize(options.device)
         marks.append(time.perf_counter())
 
     checkpoint = workspace / "checkpoint.pt"
@@ -67,11 +66,9 @@ def probe(
         replace(recipe, iterations=STEPS),
         seed=0,
         objective=objective,
-        device=device,
-        precision=precision,
+        options=options,
         checkpoint=checkpoint,
         after_step=mark,
-        engine=engine,
     )
     step = statistics.median(b - a for a, b in itertools.pairwise(marks))
     # Loss and error of each iteration, as pickled floats.

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from replab.models.pose_machine import PoseMachine
+from replab.options import RunOptions
 from replab.training.history import History
 from replab.training.loop import Batches, Trained, train
 from replab.training.objectives import StageRegression
@@ -46,12 +47,10 @@ def train_in_phases(
     objective: StageRegression,
     *,
     seed: int,
-    device: str,
-    precision: str = "fp32",
+    options: RunOptions,
     checkpoint: Path | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
     evaluate: Callable[[nn.Module], float] | None = None,
-    engine: str = "eager",
 ) -> Trained:
     """Train a pose machine phase by phase, on the same batches as all at once.
 
@@ -63,7 +62,7 @@ def train_in_phases(
         recipe: as of `loop.train`, its iterations those of all phases together.
         phases: what is done, in order; the last of them runs all stages.
         evaluate: as of `loop.train`; only the last phase's network is asked.
-        seed, device, precision, checkpoint, progress, engine: as of `loop.train`.
+        seed, options, checkpoint, progress: as of `loop.train`.
 
     Raises:
         TypeError: the network is no pose machine.
@@ -92,12 +91,10 @@ def train_in_phases(
                 replace(recipe, iterations=end - done, phase=number),
                 seed=seed,
                 objective=replace(objective, supervision="last") if phase.alone else objective,
-                device=device,
-                precision=precision,
+                options=options,
                 checkpoint=_of_phase(checkpoint, number),
                 progress=_part(progress, done / whole, (end - done) / whole),
                 evaluate=evaluate if number == len(phases) else None,
-                engine=engine,
             )
             history.loss += trained.history.loss
             history.error += trained.history.error

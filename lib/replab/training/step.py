@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from replab.models.precision import autocast
+from replab.options import RunOptions
 from replab.training.objectives import Objective
 
 
@@ -37,8 +38,9 @@ class EagerStep:
 
     Args:
         objective: loss and share of wrong answers of the network's answer.
-        compiled: compile forward and backward pass; takes half a minute or more at the first batch
-            (a C++ compiler is needed on a CPU) and pays off in trainings of minutes.
+        options: its device, precision and engine count. Compiling takes half a minute or more at
+            the first batch (a C++ compiler is needed on a CPU) and pays off in trainings of
+            minutes.
     """
 
     def __init__(
@@ -46,17 +48,14 @@ class EagerStep:
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
         objective: Objective,
-        *,
-        device: str,
-        precision: str,
-        compiled: bool,
+        options: RunOptions,
     ) -> None:
         self.model = model
         self.optimiser = optimiser
         self._objective = objective
-        self.engine = "compiled" if compiled else "eager"
-        self._device, self._precision = device, precision
-        self._forward: Any = torch.compile(model) if compiled else model
+        self.engine = options.engine
+        self._device, self._precision = options.device, options.precision
+        self._forward: Any = torch.compile(model) if options.engine == "compiled" else model
 
     def __call__(
         self, images: torch.Tensor, *targets: torch.Tensor
@@ -140,18 +139,13 @@ def make_step(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     objective: Objective,
-    *,
-    device: str,
-    precision: str,
-    compiled: bool,
+    options: RunOptions,
 ) -> Step:
     """The fastest step for a device: a CUDA graph on an NVIDIA GPU, the plain one elsewhere.
 
     Also where several ranks share the batches, it is the plain one: what they exchange is started
     from outside the graph.
     """
-    step = EagerStep(
-        *(model, optimiser, objective), device=device, precision=precision, compiled=compiled
-    )
-    recorded = device.startswith("cuda") and not isinstance(model, DistributedDataParallel)
+    step = EagerStep(model, optimiser, objective, options)
+    recorded = options.device.startswith("cuda") and not isinstance(model, DistributedDataParallel)
     return GraphStep(step) if recorded else step

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from replab import paths
-from replab.claims import acceptance, deviations, evidence
+from replab.claims import deviations, evidence
+from replab.claims.accepted import accepted_profiles
 from replab.claims.claim import COMPUTED
 from replab.claims.deviations import Deviation
 from replab.claims.ledger import Entry, Ledger, build
@@ -98,7 +99,7 @@ def gather(name: str, profile: str, *, code_url: str = "") -> Dossier:
     """
     require_paper(name)
     require_profile(profile)
-    accepted = acceptance.accepted_profiles(name)
+    accepted = accepted_profiles(name)
     if profile not in accepted:
         there = f"accepted profiles: {', '.join(accepted)}" if accepted else "nothing is accepted"
         raise UserError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replab.datasets import coco_detections, pose_weights
 from replab.datasets.availability import ANNOTATIONS_ONLY
 from replab.datasets.fetch import Entry, entries
-from replab.runs.campaign import Wanted
+from replab.planning.run_plan import Wanted
 from replab.runs.experiment import Replication
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from planned import made_plan
 from replab.errors import CheckFailed, UserError
-from replab.runs import campaign, cost
+from replab.options import RunOptions
+from replab.planning import probe, run_plan
 from replab.runs.executors import Placement
 
 PROBED = '''
@@ -46,19 +48,17 @@ def probed(tiny):
 
 
 def planned(tiny, profile="standin"):
-    return campaign.plan(
-        tiny.replication, profile, device="cpu", wanted=lambda e, v: e.name == "slow"
-    )
+    return made_plan(tiny.replication, profile, workers=1, wanted=lambda e, v: e.name == "slow")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_estimate(probed, workers):
     found = planned(probed)
-    placement = Placement(("cpu",) * workers, 1)
-    expected = cost.estimate(probed.replication, found.specs, placement, probed.store)
+    placement = Placement(("cpu",) * workers, RunOptions())
+    expected = probe.estimate(probed.replication, found.specs, placement, probed.store)
     # 2 seeds × (1 + 6) units of half a second; the largest variant is probed on every worker.
     assert expected.seconds == pytest.approx(2 * 7 * 0.5 / workers)
-    assert expected.disk_bytes == 2 * 1000 * workers + 4 * cost.RECORD_BYTES
+    assert expected.disk_bytes == 2 * 1000 * workers + 4 * probe.RECORD_BYTES
     assert expected.probed == ("slow[a=6,b=x] seed 0",)
     assert len(list(probed.notes.glob("6-x-s0.*"))) == workers
     assert probed.computed() == workers
@@ -68,7 +68,7 @@ def test_estimate(probed, workers):
 
 def test_it_is_said_before_the_runs_start(probed, capfd):
     found = planned(probed)
-    records, errors = campaign.carry_out(found, probed.store, workers=1)
+    records, errors = run_plan.complete(found, probed.store)
     assert (len(records), errors) == (4, [])
     said = capfd.readouterr().err
     assert (
@@ -76,29 +76,29 @@ def test_it_is_said_before_the_runs_start(probed, capfd):
         "finished runs are kept, and the same command goes on where it was stopped\n" in said
     )
     assert said.index("4 runs to do") < said.index("about 7 s in all") < said.index("[1/4]")
-    campaign.carry_out(found, probed.store, workers=1)
+    run_plan.complete(found, probed.store)
     assert capfd.readouterr().err == ""
 
 
 def test_quick_is_not_probed(probed, capsys):
-    campaign.carry_out(planned(probed, "quick"), probed.store, workers=1)
+    run_plan.complete(planned(probed, "quick"), probed.store)
     assert "in all" not in capsys.readouterr().err
     assert probed.computed() == 4
 
 
 def test_nothing_to_probe(probed):
-    found = campaign.plan(
+    found = made_plan(
         probed.replication, "quick", device="cpu", wanted=lambda e, v: e.name == "add"
     )
-    placement = Placement(("cpu",), 1)
-    assert cost.estimate(probed.replication, found.specs, placement, probed.store) is None
+    placement = Placement(("cpu",), RunOptions())
+    assert probe.estimate(probed.replication, found.specs, placement, probed.store) is None
 
 
 def test_no_room_on_the_disk(probed, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(cost.shutil, "disk_usage", lambda path: usage(10, 9, 50_000))
+    monkeypatch.setattr(probe.shutil, "disk_usage", lambda path: usage(10, 9, 50_000))
     with pytest.raises(UserError) as error:
-        campaign.carry_out(planned(probed), probed.store, workers=1)
+        run_plan.complete(planned(probed), probed.store)
     text = str(error.value)
     assert text.startswith("the runs need 0 MB of disk and ")
     assert text.endswith("free some, or set REPLAB_STORE to a folder on another disk")
@@ -110,7 +110,7 @@ def test_a_probe_that_kills_its_worker(probed):
     (spec, *_) = planned(probed).specs
     deadly = [replace(spec, variant={"a": 99, "b": "x"})]
     with pytest.raises(CheckFailed, match="died in its first steps"):
-        cost.estimate(probed.replication, deadly, Placement(("cpu",), 1), probed.store)
+        probe.estimate(probed.replication, deadly, Placement(("cpu",), RunOptions()), probed.store)
 
 
 @pytest.mark.parametrize(
@@ -126,15 +126,15 @@ def test_a_probe_that_kills_its_worker(probed):
     ],
 )
 def test_duration(seconds, text):
-    assert cost.duration(seconds) == text
+    assert probe.duration(seconds) == text
 
 
 def test_runs_that_share_a_gpu(probed):
     found = planned(probed)
     assert found.per_gpu() == 3
-    everything = campaign.plan(probed.replication, "quick", device="cpu")
+    everything = made_plan(probed.replication, "quick", device="cpu")
     assert everything.per_gpu() == 3
-    alone = campaign.plan(
+    alone = made_plan(
         probed.replication, "quick", device="cpu", wanted=lambda e, v: e.name == "add"
     )
     assert alone.per_gpu() == 1

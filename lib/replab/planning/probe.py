@@ -1,14 +1,15 @@
-"""What a campaign will cost, from a few steps of its largest run, before it starts."""
+"""What runs will cost, from a few steps of the largest, before they start."""
 
 import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replab.errors import CheckFailed, UserError
 from replab.files import make_folder
+from replab.options import RunOptions
 from replab.runs import executors
 from replab.runs.execution import make_context
 from replab.runs.executors import Placement
@@ -103,8 +104,8 @@ def _probe_on_each_worker(spec: RunSpec, placement: Placement, store: Store) -> 
     folder = str(make_folder(store.folder / "work").absolute())
     executor = executors.make_executor(placement, own_process=True)
     try:
-        words = (spec, folder, placement.threads, placement.engine)
-        jobs = [executor.submit(_probe, *words) for _ in placement.devices]
+        options = placement.options
+        jobs = [executor.submit(_probe, spec, folder, options) for _ in placement.devices]
         costs = [job.result() for job in jobs]
     except BrokenProcessPool as error:
         raise CheckFailed(
@@ -119,10 +120,11 @@ def _probe_on_each_worker(spec: RunSpec, placement: Placement, store: Store) -> 
     )
 
 
-def _probe(spec: RunSpec, folder: str, threads: int, engine: str) -> Cost:
+def _probe(spec: RunSpec, folder: str, options: RunOptions) -> Cost:
     spec = with_recipe(spec)
     experiment: Experiment = require_experiment(load_replication(spec.paper), spec.experiment)
     assert experiment.probe is not None
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder) as workspace:
-        place = (executors.worker_device(), threads, engine, Path(workspace))
-        return experiment.probe(make_context(spec, *place, lambda share, text: None))
+        here = replace(options, device=executors.worker_device())
+        context = make_context(spec, here, Path(workspace), lambda share, text: None)
+        return experiment.probe(context)

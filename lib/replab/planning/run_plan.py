@@ -1,11 +1,13 @@
-"""A campaign: all the runs that a profile of a paper needs, found in the store or done."""
+"""The runs that a command asks for: which can be done here, and doing those without a record."""
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from replab.errors import MissingData, UserError
-from replab.runs import cost, executors
+from replab.planning import probe
+from replab.planning.request import Request
+from replab.runs import executors
 from replab.runs.clusters import Cluster
 from replab.runs.experiment import (
     Experiment,
@@ -14,9 +16,8 @@ from replab.runs.experiment import (
     Variant,
     load_replication,
     require_experiment,
-    require_profile,
 )
-from replab.runs.identity import RunSpec, device_class, format_variant, parse_variant, plan_runs
+from replab.runs.identity import RunSpec, format_variant, parse_variant, plan_runs
 from replab.runs.record import Record
 from replab.runs.store import Store
 
@@ -24,18 +25,22 @@ Wanted = Callable[[Experiment, Variant], bool]
 
 
 @dataclass
-class Campaign:
-    """The runs of a paper under one profile on this machine.
+class RunPlan:
+    """The runs of a paper that a command asks for.
 
     Attributes:
+        request: its device resolved.
+        wanted: whether a variant of an experiment is asked for.
+        native: precision that `native` stands for where the runs are done, None for here.
         specs: the runs that can be done here.
         skipped: label of a run → why it cannot be done here.
         notices: what the user should know, such as a data set used in another's place.
     """
 
     replication: Replication
-    profile: str
-    device: str
+    request: Request
+    wanted: Wanted
+    native: str | None = None
     specs: list[RunSpec] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
@@ -46,7 +51,7 @@ class Campaign:
         return [experiments[s.experiment].cost(s.variant, s.recipe) for s in specs]
 
     def per_gpu(self) -> int:
-        """How many of its runs may share a GPU: as many as the least sociable allows."""
+        """How many of its runs may share a GPU; limited by the experiment with the smallest."""
         experiments = {spec.experiment for spec in self.specs}
         limits = [self.replication.experiments[name].per_gpu for name in experiments]
         return min((limit for limit in limits if limit is not None), default=1)
@@ -54,69 +59,74 @@ class Campaign:
 
 def plan(
     replication: Replication,
-    profile: str,
+    request: Request,
     *,
-    device: str,
-    seeds: tuple[int, ...] | None = None,
     wanted: Wanted = lambda experiment, variant: True,
-    may_fetch: bool = True,
-    native_precision: str | None = None,
-) -> Campaign:
-    """Find out which runs a profile needs and which of them this machine can do.
+    may_fetch: bool = False,
+    native: str | None = None,
+) -> RunPlan:
+    """Find out which runs are asked for and which of them this machine can do.
 
     Args:
-        device: a device class, already resolved.
-        seeds: in place of the plans' own.
+        request: its device already resolved.
         wanted: leaves out what was not asked for.
         may_fetch: whether missing data may be downloaded now.
-        native_precision: what `native` means where the runs are done, if not here.
+        native: precision that `native` stands for where the runs are done, if not here.
     """
-    campaign = Campaign(replication, profile, device)
+    found = RunPlan(replication, request, wanted, native)
     here = _Availability(may_fetch)
     for experiment in replication.experiments.values():
-        asked = experiment.plans.get(profile)
+        asked = experiment.plans.get(request.profile)
         if asked is None or not any(wanted(experiment, v) for v in asked.variants):
             continue
         try:
-            data = _choose_data(asked, campaign, here)
+            data = _choose_data(asked, found, here)
         except MissingData as error:
-            campaign.skipped[experiment.name] = str(error)
+            found.skipped[experiment.name] = str(error)
             continue
         specs = plan_runs(
-            replication.paper, experiment, profile, data=data, device=device, seeds=seeds
+            *(replication.paper, experiment, request.profile),
+            data=data,
+            device=request.options.device,
+            seeds=request.seeds,
+            native=native,
         )
-        if native_precision and asked.precision == "native":
-            specs = [replace(spec, precision=native_precision) for spec in specs]
         for spec in specs:
             if not wanted(experiment, spec.variant):
                 continue
             lack = next(filter(None, map(here.lack, experiment.fetches(spec.variant))), "")
             if lack:
                 label = f"{experiment.name}[{format_variant(spec.variant)}]"
-                campaign.skipped[label] = lack
+                found.skipped[label] = lack
             else:
-                campaign.specs.append(spec)
-    return campaign
+                found.specs.append(spec)
+    return found
 
 
-def plan_one(
-    paper: str, name: str, words: Sequence[str], *, profile: str, seed: int, device: str
-) -> RunSpec:
+def fetch_missing(planned: RunPlan) -> RunPlan:
+    """The plan again, once everything was fetched that it lacks and that can be fetched."""
+    if not planned.skipped and not planned.notices:
+        return planned
+    return plan(
+        *(planned.replication, planned.request),
+        wanted=planned.wanted,
+        may_fetch=True,
+        native=planned.native,
+    )
+
+
+def plan_one(request: Request, name: str, words: Sequence[str]) -> RunSpec:
     """The one run that is asked for; what the user should know about it is printed.
 
     Args:
-        paper: whose.
+        request: of one seed, the device already resolved.
         name: of the experiment.
-        words: `key=value` of the variant, several in a word parted by commas.
-        profile: quick, standin or paper.
-        seed: in place of the plan's own.
-        device: already resolved.
+        words: `key=value` of the variant, several in a word separated by commas.
 
     Raises:
         UserError: there is no such run, or it cannot be done here.
     """
-    require_profile(profile)
-    replication = load_replication(paper)
+    profile, replication = request.profile, load_replication(request.paper)
     experiment = require_experiment(replication, name)
     if profile not in experiment.plans:
         raise UserError(
@@ -126,11 +136,9 @@ def plan_one(
     each = [word for given in words for word in given.split(",")]
     variant = parse_variant(each, experiment, experiment.plans[profile])
     planned = plan(
-        replication,
-        profile,
-        device=device_class(device),
-        seeds=(seed,),
+        *(replication, request),
         wanted=lambda e, v: e is experiment and v == variant,
+        may_fetch=True,
     )
     for notice in planned.notices:
         print(f"note: {notice}", file=sys.stderr)
@@ -151,14 +159,16 @@ class _Availability:
         """Why a data set or a file of weights cannot be had; empty if it can."""
         if name not in self._lacks:
             self._lacks[name] = ""
+            from replab.datasets.fetch import ensure_available
+
             try:
-                obtain(name, self._may_fetch)
+                ensure_available(name, may_fetch=self._may_fetch)
             except UserError as error:
                 self._lacks[name] = str(error)
         return self._lacks[name]
 
 
-def _choose_data(asked: Plan, campaign: Campaign, here: _Availability) -> tuple[str, str]:
+def _choose_data(asked: Plan, found: RunPlan, here: _Availability) -> tuple[str, str]:
     """Name and fingerprint of the first data set of a plan that can be had."""
     from replab import datasets
 
@@ -170,36 +180,18 @@ def _choose_data(asked: Plan, campaign: Campaign, here: _Availability) -> tuple[
             continue
         if reasons:
             notice = f"{name} stands in for {asked.data[0]}: {reasons[0]}"
-            if notice not in campaign.notices:
-                campaign.notices.append(notice)
+            if notice not in found.notices:
+                found.notices.append(notice)
         return name, datasets.fingerprint(name)
     if reasons:
         raise MissingData(reasons[0])
     return "", ""
 
 
-def obtain(name: str, may_fetch: bool) -> None:
-    """See that a data set or a file of weights is here, fetching it if that is allowed.
-
-    Raises:
-        UserError: it is not here and cannot be fetched.
-    """
-    from replab.datasets.availability import require
-
-    try:
-        require(name)
-    except MissingData:
-        if not may_fetch:
-            raise
-        from replab.datasets.fetch import fetch
-
-        fetch(name)
-
-
-def find(campaign: Campaign, store: Store) -> tuple[list[Record], list[RunSpec]]:
+def find(planned: RunPlan, store: Store) -> tuple[list[Record], list[RunSpec]]:
     """The records that are there already, and the runs that are still to be done."""
     records, missing = [], []
-    for spec in campaign.specs:
+    for spec in planned.specs:
         record = store.find(spec)
         if record is None:
             missing.append(spec)
@@ -208,60 +200,57 @@ def find(campaign: Campaign, store: Store) -> tuple[list[Record], list[RunSpec]]
     return records, missing
 
 
-def carry_out(
-    campaign: Campaign,
-    store: Store,
-    *,
-    workers: int | None = None,
-    engine: str = "auto",
-    cluster: Cluster | None = None,
-    ranks: int = 1,
+def complete(
+    planned: RunPlan, store: Store, cluster: Cluster | None = None
 ) -> tuple[list[Record], list[Exception]]:
     """Do the runs that have no record yet, here or on a cluster.
 
-    Args:
-        ranks: processes that share each training's batches; with more than one, the runs are done
-            here, one after the other.
-
     Returns:
-        All records of the campaign, and the errors of the runs that failed.
+        All records of the plan, and the errors of the runs that failed.
     """
-    found, missing = find(campaign, store)
+    found, missing = find(planned, store)
+    if not missing:
+        return found, []
+    costs = planned.costs(missing)
+    runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
+    to_do = f"{runs} to do" + (f", {len(found)} found in the store" if found else "")
     errors: list[Exception] = []
-    if missing and cluster is not None:
-        errors += cluster.carry_out(
-            *(missing, store),
-            device=campaign.device,
-            reused=len(found),
-            costs=campaign.costs(missing),
-            per_gpu=campaign.per_gpu(),
-            workers=workers,
-            engine=engine,
-        )
-        found, _ = find(campaign, store)
-    elif missing:
-        # Threads move the last bits of a training. Laid out for the whole campaign, a run gets
-        # as many after an interruption as before.
-        placement = executors.place(
-            campaign.device,
-            len(campaign.specs),
-            workers,
-            per_gpu=campaign.per_gpu(),
-            engine=engine,
-        )
-        if ranks != 1:
-            placement = executors.place_ranks(campaign.device, ranks, engine=engine)
-        placement = replace(placement, devices=placement.devices[: len(missing)])
-        reused = f", {len(found)} found in the store" if found else ""
-        runs = "1 run" if len(missing) == 1 else f"{len(missing)} runs"
-        print(f"{runs} to do{reused}; {placement.text}", file=sys.stderr)
-        # In profile quick a probe would take a good part of what it measures; and a probe of one
-        # process says little of several.
-        if campaign.profile != "quick" and ranks == 1:
-            expected = cost.estimate(campaign.replication, missing, placement, store)
-            if expected is not None:
-                print(expected.text, file=sys.stderr, flush=True)
-        costs = campaign.costs(missing)
+    if cluster is not None:
+        device, workers = planned.request.options.device, planned.request.workers
+        cluster.engine.lay_out(device, per_gpu=planned.per_gpu(), workers=workers)
+        print(f"{to_do}; {cluster.engine.text()}", file=sys.stderr, flush=True)
+        errors += cluster.run_all(missing, store, planned.request.options, costs=costs)
+    else:
+        placement = _place(planned, len(missing))
+        print(f"{to_do}; {placement.text}", file=sys.stderr)
+        _print_estimate(planned, missing, placement, store)
         errors += executors.run_all(missing, store=store, placement=placement, costs=costs)
-        found, _ = find(campaign, store)
-    return found, errors
+    return find(planned, store)[0], errors
+
+
+def _place(planned: RunPlan, missing: int) -> executors.Placement:
+    """Where the runs are done on this machine.
+
+    Threads move the last bits of a training. Laid out for the whole plan, a run gets as many after
+    an interruption as before.
+    """
+    request = planned.request
+    placement = executors.place(
+        request.options, len(planned.specs), request.workers, per_gpu=planned.per_gpu()
+    )
+    return replace(placement, devices=placement.devices[:missing])
+
+
+def _print_estimate(
+    planned: RunPlan, missing: Sequence[RunSpec], placement: executors.Placement, store: Store
+) -> None:
+    """Say what the runs will cost, where finding that out is cheap beside them.
+
+    In profile quick a probe would take a good part of what it measures; and a probe of one process
+    says little of several.
+    """
+    if planned.request.profile == "quick" or placement.options.ranks > 1:
+        return
+    expected = probe.estimate(planned.replication, missing, placement, store)
+    if expected is not None:
+        print(expected.text, file=sys.stderr, flush=True)

@@ -12,16 +12,101 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from replab import paths, yaml_lines
+from replab.claims.accepted import Accepted
+from replab.claims.claim import Paper
+from replab.errors import UserError
 from replab.files import canonical_json
-from replab.report.cost_file import Work
-from replab.report.verdicts import Accepted
 from replab.runs.experiment import PROFILES, Experiment, Variant
 from replab.runs.record import Record
 
 GPU, CORE = "gpu", "core"
 # Seconds by which a record's start may be early: it is noted in whole seconds.
 START_ERROR_S = 1.0
+FILE = "costs.yaml"
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Checkpoint(_Strict):
+    """What a checkpoint of an experiment's largest net holds.
+
+    Attributes:
+        parameters: of the net.
+        numbers: float32 numbers kept of each: its value and the optimiser's.
+    """
+
+    parameters: Annotated[int, Field(gt=0)]
+    numbers: Literal[2, 3]
+
+    @property
+    def bytes(self) -> int:
+        """Its size in bytes, about: running averages and the history are left out."""
+        return 4 * self.numbers * self.parameters
+
+
+class Work(_Strict):
+    """How an experiment's relative cost becomes time.
+
+    Attributes:
+        unit: multiply-adds of one unit of `Experiment.cost`, the way back included.
+        device: what does it: a GPU, or a core of a processor.
+        rate: operations that it is taken to sustain in a second; a multiply-add is two.
+        why: where both come from.
+        checkpoint: of its largest net, None where that is too small to matter.
+    """
+
+    unit: Positive
+    device: Literal["gpu", "core"]
+    rate: Positive
+    why: Annotated[str, Field(min_length=20)]
+    checkpoint: Checkpoint | None = None
+
+    def seconds(self, cost: float) -> float:
+        """Seconds of one device for so many units."""
+        return 2 * self.unit * cost / self.rate
+
+
+class _File(_Strict):
+    experiments: dict[str, Work]
+
+
+def load_work(paper: Paper) -> Mapping[str, Work]:
+    """How each of a paper's experiments is estimated; empty if it has no such file.
+
+    Raises:
+        UserError: the file is no YAML, has an unknown or a missing key, or names an experiment
+            that there is not; one line that names file and line.
+    """
+    path = paths.root() / "replications" / paper.name / FILE
+    if not path.is_file():
+        return {}
+    document = yaml_lines.read(path, shown_as=str(path.relative_to(paths.root())))
+    try:
+        content = _File.model_validate(document.value)
+    except ValidationError as error:
+        raise _invalid(document, error) from error
+    known = paper.replication.experiments
+    for name in content.experiments:
+        if name not in known:
+            raise document.error(
+                ("experiments", name), f"there is no such experiment; there are {', '.join(known)}"
+            )
+    return content.experiments
+
+
+def _invalid(document: yaml_lines.LinedYaml, error: ValidationError) -> UserError:
+    first = error.errors(include_url=False)[0]
+    place = tuple(part for part in first["loc"] if isinstance(part, str | int))
+    message = " ".join(first["msg"].split())
+    return document.error(place, message[:1].lower() + message[1:])
 
 
 @dataclass(frozen=True)
@@ -77,7 +162,7 @@ def rows(accepted: Accepted, work: Mapping[str, Work]) -> list[Row]:
     """What each experiment of each profile costs.
 
     Args:
-        work: how experiments without records are estimated, as `cost_file.load` gives it.
+        work: how experiments without records are estimated, as `load_work` gives it.
     """
     experiments = accepted.paper.replication.experiments.values()
     return [
@@ -224,3 +309,21 @@ def gpu_runs(found: Iterable[Row]) -> list[float]:
         if row.estimated is not None and row.estimated.device == GPU:
             runs += row.estimated.seconds or ()
     return runs
+
+
+def format_hours(seconds: float) -> str:
+    """Seconds as hours with two or three digits that mean something."""
+    value = seconds / 3600
+    if value < 0.01:
+        return "< 0.01"
+    if value < 10:
+        return f"{value:.2f}"
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def format_size(count: float) -> str:
+    """Bytes as people say them, in powers of 1,000."""
+    for unit, power in (("GB", 1e9), ("MB", 1e6)):
+        if count >= 0.95 * power:
+            return f"{count / power:.1f} {unit}"
+    return f"{count / 1e3:.0f} kB"

@@ -11,10 +11,11 @@ from replab import commands
 from replab.claims.schema import load
 from replab.cli import main
 from replab.errors import UserError
-from replab.report import forecast as forecasts
-from replab.report.asked import wanted_runs
-from replab.report.downloads import Download
-from replab.report.forecast import Forecast, Row
+from replab.options import RunOptions
+from replab.planning import replication
+from replab.planning.downloads import Download
+from replab.planning.forecast import Forecast, Row, forecast
+from replab.planning.request import Request
 from replab.runs.store import Store
 
 SMALL = Forecast("p", "paper", (Row("e", 4, 2, 3600.0, "core"),), (Download("d", 10**9),), False)
@@ -36,9 +37,9 @@ def mini(accepted, tmp_path, monkeypatch):
 
 
 def ahead(profile="quick", only=None, seeds=None):
-    paper = load("mini")
-    wanted = wanted_runs(paper, profile, only)
-    return forecasts.forecast(paper, profile, Store(), device="cpu", seeds=seeds, wanted=wanted)
+    paper, options = load("mini"), RunOptions(device="cpu")
+    request = Request(paper="mini", profile=profile, only=only, seeds=seeds, options=options)
+    return forecast(paper, replication.plan(paper, request), Store())
 
 
 class TestForecast:
@@ -111,7 +112,7 @@ class TestLarge:
         assert ahead("paper").is_large
         begun = []
         monkeypatch.setattr(
-            commands.replication, "compute", lambda *words: begun.append(1) or exit_early()
+            replication, "replicate", lambda *words: begun.append(1) or exit_early()
         )
         for words, times in ((["--yes"], 1), (["--only", "large"], 2), ([], 2)):
             assert main(["replicate", "mini", "--profile", "paper", *words]) == 2

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
+from replab.claims.accepted import load_accepted
 from replab.claims.claim import Paper
 from replab.datasets.availability import require
 from replab.errors import UserError
-from replab.report import cost_file, cost_page, costs, downloads, verdicts
-from replab.report.costs import CORE, GPU
-from replab.report.downloads import Download
-from replab.runs import campaign
-from replab.runs.campaign import Wanted
+from replab.planning import costs, downloads
+from replab.planning.costs import CORE, GPU, format_hours, format_size
+from replab.planning.downloads import Download
+from replab.planning.run_plan import RunPlan, find
 from replab.runs.store import Store
 
 # More than this is not begun unasked: hours of one device, bytes.
@@ -71,7 +71,7 @@ class Forecast:
         left = sum(row.left for row in self.rows)
         words = [f"{left} of {sum(row.runs for row in self.rows)} runs to do"]
         words += [
-            f"{cost_page.hours(self.hours(device) * 3600)} {name}-hours (estimated)"
+            f"{format_hours(self.hours(device) * 3600)} {name}-hours (estimated)"
             for device, name in NAMES.items()
             if self.hours(device)
         ]
@@ -79,7 +79,7 @@ class Forecast:
             words.append("no GPU here")
         if self.downloads:
             unknown = sum(download.size is None for download in self.downloads)
-            known = cost_page.size(downloads.total(self.downloads))
+            known = format_size(downloads.total(self.downloads))
             more = f" and {unknown} of unpublished size" if unknown else ""
             words.append(f"{known} to fetch{more}")
         return f"{self.paper}, profile {self.profile}: " + ", ".join(words)
@@ -90,60 +90,40 @@ class Forecast:
         for row in self.rows:
             words = f"  {row.experiment}: {row.left} of {row.runs} runs"
             if row.left and row.seconds is not None:
-                words += f", {cost_page.hours(row.seconds)} {NAMES[row.device]}-hours"
+                words += f", {format_hours(row.seconds)} {NAMES[row.device]}-hours"
             elif row.left:
                 words += ", nobody has measured how long"
             lines.append(words)
         for download in self.downloads:
             known = "size not published" if download.size is None else ""
-            lines.append(f"  fetch {download.name}: {known or cost_page.size(download.size or 0)}")
+            lines.append(f"  fetch {download.name}: {known or format_size(download.size or 0)}")
         return "\n".join(lines)
 
 
-def forecast(
-    paper: Paper,
-    profile: str,
-    store: Store,
-    *,
-    device: str,
-    seeds: tuple[int, ...] | None = None,
-    wanted: Wanted = lambda experiment, variant: True,
-    native_precision: str | None = None,
-) -> Forecast:
-    """Find out what is left to do; nothing is fetched, drawn or run.
+def forecast(paper: Paper, planned: RunPlan, store: Store) -> Forecast:
+    """What is left to do of a plan.
 
     Hours are those of `docs/costs.md`: of measured runs, else from multiply-adds.
-
-    Args:
-        device: a device class, already resolved.
-        seeds: in place of the plans' own.
-        wanted: leaves out what was not asked for.
-        native_precision: what `native` means where the runs are done, if not here.
 
     Raises:
         UserError: a committed ledger or `costs.yaml` is broken.
     """
-    planned = campaign.plan(
-        paper.replication,
-        profile,
-        device=device,
-        seeds=seeds,
-        wanted=wanted,
-        may_fetch=False,
-        native_precision=native_precision,
-    )
-    found, _ = campaign.find(planned, store)
-    accepted, work = verdicts.gather(paper), cost_file.load(paper)
+    request, experiments = planned.request, paper.replication.experiments.values()
+    found, _ = find(planned, store)
+    accepted, work = load_accepted(paper), costs.load_work(paper)
     rows = []
-    for experiment in paper.replication.experiments.values():
-        asked = [run for run in experiment.asked(profile, seeds) if wanted(experiment, run[0])]
+    for experiment in experiments:
+        runs = experiment.asked(request.profile, request.seeds)
+        asked = [run for run in runs if planned.wanted(experiment, run[0])]
         if not asked:
             continue
         done = [record for record in found if record.experiment == experiment.name]
         # Runs whose data are not here have no record either.
         left = costs.without_record(asked, done)
         unit = work.get(experiment.name)
-        expected = costs.estimate(accepted, experiment, profile, left, unit) if left else None
+        expected = None
+        if left:
+            expected = costs.estimate(accepted, experiment, request.profile, left, unit)
         seconds = expected.seconds if expected else None
         rows.append(
             Row(
@@ -154,8 +134,10 @@ def forecast(
                 expected.device if expected else "",
             )
         )
-    absent = [d for d in downloads.needed(paper.replication, profile, wanted) if _is_absent(d)]
-    return Forecast(paper.name, profile, tuple(rows), tuple(absent), device == "cuda")
+    needed = downloads.needed(paper.replication, request.profile, planned.wanted)
+    absent = tuple(download for download in needed if _is_absent(download))
+    has_gpu = request.options.device == "cuda"
+    return Forecast(paper.name, request.profile, tuple(rows), absent, has_gpu)
 
 
 def _is_absent(download: Download) -> bool:

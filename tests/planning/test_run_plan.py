@@ -1,13 +1,16 @@
-"""A campaign: what a profile needs, what of it can be had, what is left to do."""
+"""A plan of runs: what a profile needs, what of it can be had, what is left to do."""
 
 from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 
+from planned import made_plan
 from replab.datasets import availability, fetch, fingerprint
 from replab.errors import DownloadFailed, MissingData, UserError
-from replab.runs import campaign, executors
+from replab.options import RunOptions
+from replab.planning import run_plan
+from replab.runs import executors
 from replab.runs.execution import RunFailed
 from replab.runs.experiment import Experiment, Plan, Replication, RunResult
 
@@ -24,7 +27,7 @@ VARIANTS = ({"a": 1}, {"a": 2})
 
 
 def replication(*experiments):
-    return Replication("tiny", MappingProxyType({e.name: e for e in experiments}), {})
+    return Replication("tiny", MappingProxyType({e.name: e for e in experiments}))
 
 
 def make(name="e", *, data=(), function=never, seeds=(0, 1), **options):
@@ -58,7 +61,7 @@ def shelf(monkeypatch):
 
 
 def plan(*experiments, **options):
-    return campaign.plan(replication(*experiments), "quick", device="cpu", **options)
+    return made_plan(replication(*experiments), "quick", device="cpu", **options)
 
 
 def test_no_data_needed(shelf):
@@ -151,13 +154,13 @@ def test_seeds(shelf):
 
 
 def test_a_profile_without_the_experiment(shelf):
-    found = campaign.plan(replication(make()), "paper", device="cpu")
+    found = made_plan(replication(make()), "paper", device="cpu")
     assert (found.specs, found.skipped) == ([], {})
 
 
 def test_an_unknown_device(shelf):
     with pytest.raises(UserError, match="no device 'tpu'"):
-        campaign.plan(replication(make()), "quick", device="tpu")
+        made_plan(replication(make()), "quick", device="tpu")
 
 
 def test_costs(shelf):
@@ -186,14 +189,12 @@ def test_offline(monkeypatch, tmp_path):
     assert len(found.notices) == 1
 
 
-def test_carry_out(tiny, capsys, monkeypatch):
+def test_complete(tiny, capsys, monkeypatch):
     monkeypatch.setattr(executors, "available_cores", lambda: 1)
-    found = campaign.plan(
-        tiny.replication, "quick", device="cpu", wanted=lambda e, v: e.name == "add"
-    )
-    records, missing = campaign.find(found, tiny.store)
+    found = made_plan(tiny.replication, "quick", device="cpu", wanted=lambda e, v: e.name == "add")
+    records, missing = run_plan.find(found, tiny.store)
     assert (records, len(missing)) == ([], 4)
-    records, errors = campaign.carry_out(found, tiny.store)
+    records, errors = run_plan.complete(found, tiny.store)
     assert (len(records), errors) == (4, [])
     assert [r.id for r in records] == [s.id for s in found.specs]
     text = capsys.readouterr().err
@@ -201,19 +202,19 @@ def test_carry_out(tiny, capsys, monkeypatch):
     # Again, with one more seed: only what is new.
     more = replace(tiny.specs("add")[0], seed=2)
     found.specs.append(more)
-    assert len(campaign.carry_out(found, tiny.store)[0]) == 5
+    assert len(run_plan.complete(found, tiny.store)[0]) == 5
     assert "1 run to do, 4 found in the store; 1 worker" in capsys.readouterr().err
     assert tiny.computed() == 5
-    assert campaign.carry_out(found, tiny.store)[1] == []
+    assert run_plan.complete(found, tiny.store)[1] == []
     assert capsys.readouterr().err == ""
 
 
-def test_carry_out_with_failures(tiny, monkeypatch):
+def test_complete_with_failures(tiny, monkeypatch):
     monkeypatch.setattr(executors, "available_cores", lambda: 1)
-    found = campaign.plan(
+    found = made_plan(
         tiny.replication, "quick", device="cpu", wanted=lambda e, v: e.name in ("fail", "lack")
     )
-    records, errors = campaign.carry_out(found, tiny.store)
+    records, errors = run_plan.complete(found, tiny.store)
     assert {r.variant["a"] for r in records} == {1, 3}
     assert {type(e) for e in errors} == {RunFailed, MissingData}
 
@@ -227,17 +228,15 @@ def test_threads_do_not_depend_on_what_is_left(tiny, monkeypatch):
         placements.append((len(specs), placement))
         return []
 
-    found = campaign.plan(
-        tiny.replication, "quick", device="cpu", wanted=lambda e, v: e.name == "add"
-    )
+    found = made_plan(tiny.replication, "quick", device="cpu", wanted=lambda e, v: e.name == "add")
     monkeypatch.setattr(executors, "run_all", note)
-    campaign.carry_out(found, tiny.store)
+    run_plan.complete(found, tiny.store)
     from replab.runs.execution import execute
 
     for spec in found.specs[:3]:
-        execute(spec, str(tiny.store.folder), "cpu", 1)
-    campaign.carry_out(found, tiny.store)
+        execute(spec, str(tiny.store.folder), RunOptions())
+    run_plan.complete(found, tiny.store)
     assert placements == [
-        (4, executors.Placement(("cpu",) * 4, 1)),
-        (1, executors.Placement(("cpu",), 1)),
+        (4, executors.Placement(("cpu",) * 4, RunOptions())),
+        (1, executors.Placement(("cpu",), RunOptions())),
     ]

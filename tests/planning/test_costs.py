@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replab.claims import evidence
+from replab.claims.accepted import load_accepted
 from replab.claims.schema import load
 from replab.errors import UserError
-from replab.report import cost_file, cost_page, costs, downloads, verdicts
+from replab.planning import costs, downloads
+from replab.report import cost_page
 from replab.runs.experiment import PROFILES, load_replication, papers
 
 WORK = """\
@@ -32,7 +34,7 @@ def mini(accepted, tmp_path, monkeypatch):
 
 def rows():
     paper = load("mini")
-    found = costs.rows(verdicts.gather(paper), cost_file.load(paper))
+    found = costs.rows(load_accepted(paper), costs.load_work(paper))
     return {(row.experiment, row.profile): row for row in found}
 
 
@@ -109,7 +111,7 @@ class TestEstimated:
 
     def test_rule_1_takes_the_measured_runs_of_the_same_profile(self, mini):
         paper = load("mini")
-        found = verdicts.gather(paper)
+        found = load_accepted(paper)
         kept = [r for r in found.records["quick"] if r.experiment == "noisy" and r.seed == 0]
         found = replace(found, records={"quick": kept})
         row = next(r for r in costs.rows(found, {}) if r.experiment == "noisy")
@@ -144,7 +146,7 @@ class TestEstimated:
         # Two operations a multiply-add.
         assert row.estimated.seconds == pytest.approx([2 * 3e9 / 2e13] * 3)
         assert row.work.checkpoint.bytes == 12_000_000
-        page = cost_page.page([(verdicts.gather(load("mini")), cost_file.load(load("mini")))])
+        page = cost_page.page([(load_accepted(load("mini")), costs.load_work(load("mini")))])
         assert "| `large` | 3 | – | – | – | – | 3 | < 0.01 (GPU) | from multiply-adds" in page
         assert "3 of them want a GPU: of their GPU-hours none measured" in page
 
@@ -164,7 +166,7 @@ class TestEstimated:
         assert old in WORK
         path.write_text(WORK.replace(old, new))
         with pytest.raises(UserError, match=rf"^replications/mini/costs.yaml:{says}") as raised:
-            cost_file.load(load("mini"))
+            costs.load_work(load("mini"))
         assert "\n" not in str(raised.value)
 
 
@@ -231,14 +233,14 @@ def test_units_of_cost_are_as_many_multiply_adds_as_the_file_says(
     images = (schedule if isinstance(schedule, dict) else recipe)["iterations"]
     images *= recipe["batch_size"]
     forward_and_back = 3 * macs_of(paper, counts) * images
-    unit = cost_file.load(load(paper))[experiment].unit
+    unit = costs.load_work(load(paper))[experiment].unit
     assert unit * cost == pytest.approx(forward_and_back, rel=0.12)
 
 
 @pytest.mark.parametrize("paper", papers())
 def test_checkpoints_are_of_networks_that_were_counted(paper):
     known = {metrics["params"] for _, metrics in counts_of(paper)}
-    work = cost_file.load(load(paper)).values()
+    work = costs.load_work(load(paper)).values()
     assert {w.checkpoint.parameters for w in work if w.checkpoint} <= known
 
 
@@ -262,7 +264,7 @@ class TestDownloads:
 def test_every_gpu_experiment_of_the_suite_has_an_estimate():
     for name in papers():
         paper = load(name)
-        found = costs.rows(verdicts.gather(paper), cost_file.load(paper))
+        found = costs.rows(load_accepted(paper), costs.load_work(paper))
         assert {row.profile for row in found} <= set(PROFILES)
         for row in found:
             assert row.estimated is None or row.estimated.seconds is not None, (
