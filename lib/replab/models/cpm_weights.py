@@ -60,11 +60,6 @@ def released_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     return from_caffe({layer: [found["0"], found["1"]] for layer, found in blobs.items()})
 
 
-def is_cpm(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether tensors have the names of a Convolutional Pose Machine."""
-    return "conv1_stage1.weight" in state_dict or "conv4_7_CPM.weight" in state_dict
-
-
 def infer_cpm(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
     """Name and options of the Convolutional Pose Machine that has these tensors.
 
