@@ -150,9 +150,7 @@ class TestNames:
         assert poses.fingerprint == coco.fingerprint(files.sha256_file(path))
 
     def test_names_that_are_none(self):
-        with pytest.raises(
-            UserError, match="no data set 'people-val'; the nearest .* people-"
-        ):
+        with pytest.raises(UserError, match=r"no data set 'people-val'; the nearest .* people-"):
             datasets.open_poses("people-val")
         with pytest.raises(UserError, match="cifar10 is a set of labelled images, not of people"):
             datasets.open_poses("cifar10")
