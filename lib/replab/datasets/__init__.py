@@ -1,9 +1,8 @@
 """Data sets: what they hold, where to get them, and how they are checked."""
 
-from replab.datasets import registry
 from replab.datasets.image_set import ImageSet
 from replab.datasets.pose_set import PoseSet
-from replab.datasets.registry import names
+from replab.datasets.registry import find, names
 from replab.errors import UserError
 
 __all__ = ["ImageSet", "PoseSet", "fingerprint", "names", "open_poses", "open_set"]
@@ -18,9 +17,7 @@ def open_set(name: str) -> ImageSet:
         MissingData: the set has to be fetched first.
         UserError: the name is unknown or that of another kind of set, or the data are damaged.
     """
-    dataset = registry.registered().get(name)
-    if dataset is None or dataset.load is None:
-        raise registry.unknown(name, names())
+    dataset = find(name)
     if dataset.kind == "images":
         return dataset.load()
     if dataset.kind == "files":
@@ -43,9 +40,7 @@ def open_poses(name: str) -> PoseSet:
         MissingData: the set has to be fetched first.
         UserError: the name is unknown or that of another kind of set, or the data are damaged.
     """
-    dataset = registry.registered().get(name)
-    if dataset is None or dataset.load is None:
-        raise registry.unknown(name, names())
+    dataset = find(name)
     if dataset.kind != "poses":
         raise UserError(
             f"{name} is a set of labelled images, not of people in pictures; choose one of "
@@ -60,7 +55,4 @@ def fingerprint(name: str) -> str:
     Raises:
         UserError: the name is unknown.
     """
-    dataset = registry.registered().get(name)
-    if dataset is None or dataset.fingerprint is None:
-        raise registry.unknown(name, names())
-    return dataset.fingerprint()
+    return find(name).fingerprint()

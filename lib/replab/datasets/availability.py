@@ -10,7 +10,7 @@ def require(name: str) -> None:
         MissingData: it has to be fetched first.
         UserError: it is damaged, or the name is unknown.
     """
-    known = {n: d for n, d in registry.registered().items() if d.load or d.require}
+    known = {n: d for n, d in registry.registered().items() if d.kind or d.require}
     if name not in known:
         raise registry.unknown(name, known)
     check = known[name].require

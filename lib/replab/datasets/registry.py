@@ -18,6 +18,10 @@ from typing import Any, Literal
 from replab.errors import UserError
 
 
+def _not_opened() -> Any:
+    raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A data set, or predictions or weights: whatever has a name, can be missing, or is cited.
@@ -46,8 +50,8 @@ class Dataset:
     name: str
     title: str = ""
     kind: Literal["images", "poses", "files", ""] = ""
-    load: Callable[[], Any] | None = None
-    fingerprint: Callable[[], str] | None = None
+    load: Callable[[], Any] = _not_opened
+    fingerprint: Callable[[], str] = _not_opened
     require: Callable[[], object] | None = None
     part_of: str = ""
     what: str = ""
@@ -98,7 +102,7 @@ def names(*kinds: str) -> list[str]:
 def is_generated(name: str) -> bool:
     """Whether this suite draws a set on first use, so that nobody else has rights in it."""
     known = registered().get(name)
-    return known is not None and known.load is not None and known.require is None
+    return known is not None and bool(known.kind) and known.require is None
 
 
 def whole(name: str) -> str:
@@ -111,6 +115,18 @@ def title(name: str) -> str:
     """What a set is called on axes and labels; `name` where no other is registered."""
     known = registered().get(name)
     return known.title or name if known else name
+
+
+def find(name: str) -> Dataset:
+    """The set that is opened by a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    known = registered().get(name)
+    if known is None or not known.kind:
+        raise unknown(name, names())
+    return known
 
 
 def unknown(name: str, among: Iterable[str], *, to: str = "") -> UserError:

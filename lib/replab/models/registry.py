@@ -47,8 +47,8 @@ class Model:
         name: for `create`, without the number.
         build: called with the number, if there is one, and the options, which are its
             keyword-only parameters. Raises UserError for a value that does not exist.
-        output: `classes` (logits N×num_classes) or `heatmaps` (N×K×h×w, or a list of them).
         input_shape: C×H×W of the images that it is made for and counted with.
+        output: `classes` (logits N×num_classes) or `heatmaps` (N×K×h×w, or a list of them).
         numbers: those that exist; a description such as `6n+2` where `build` checks them; empty
             for a network without a number.
         forms: what is listed, name by name; the default form alone if empty.
@@ -61,8 +61,8 @@ class Model:
 
     name: str
     build: Callable[..., nn.Module]
-    output: Literal["classes", "heatmaps"]
     input_shape: tuple[int, int, int]
+    output: Literal["classes", "heatmaps"] = "classes"
     numbers: tuple[int, ...] | str = ()
     forms: tuple[Form, ...] = ()
     size_divisor: int = 1
@@ -97,15 +97,16 @@ class Model:
 _models: list[Model] = []
 
 
-def register(model: Model) -> None:
-    """Make a network known by its name.
+def register(*models: Model) -> None:
+    """Make networks known by their names.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: a name is taken.
     """
-    if model.pattern in (known.pattern for known in _models):
-        raise ValueError(f"a model {model.pattern} is registered already")
-    _models.append(model)
+    for model in models:
+        if model.pattern in (known.pattern for known in _models):
+            raise ValueError(f"a model {model.pattern} is registered already")
+        _models.append(model)
 
 
 @functools.cache

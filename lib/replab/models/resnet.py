@@ -138,7 +138,6 @@ register(
     Model(
         name="resnet",
         build=resnet_basic,
-        output="classes",
         input_shape=(3, 224, 224),
         numbers=(18, 34),
         forms=tuple(
@@ -146,13 +145,10 @@ register(
             for name, gflops in (("resnet18", 1.8), ("resnet34", 3.6))
             for options in ({}, {"shortcut": "A"})
         ),
-    )
-)
-register(
+    ),
     Model(
         name="resnet",
         build=resnet_bottleneck,
-        output="classes",
         input_shape=(3, 224, 224),
         numbers=(50, 101, 152),
         forms=tuple(
@@ -160,20 +156,17 @@ register(
             for name, gflops in (("resnet50", 3.8), ("resnet101", 7.6), ("resnet152", 11.3))
             for options in ({}, {"stride_on": "1x1"})
         ),
-    )
-)
-register(
+    ),
     Model(
         name="plain",
         build=plain,
-        output="classes",
         input_shape=(3, 224, 224),
         numbers=(18, 34),
         forms=(
             Form(name="plain18", gflops_paper=1.8),
             Form(name="plain34", gflops_paper=3.6),
         ),
-    )
+    ),
 )
 
 

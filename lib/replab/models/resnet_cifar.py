@@ -168,7 +168,6 @@ register(
     Model(
         name="cifar_resnet",
         build=cifar_resnet,
-        output="classes",
         input_shape=(3, 32, 32),
         numbers="6n+2",
         forms=tuple(
@@ -178,15 +177,12 @@ register(
         ),
         tensor_prefix="linear.weight",
         infer=infer_cifar,
-    )
-)
-register(
+    ),
     Model(
         name="cifar_plain",
         build=cifar_plain,
-        output="classes",
         input_shape=(3, 32, 32),
         numbers="6n+2",
         forms=tuple(Form(name=f"cifar_plain{depth}") for depth in (20, 32, 44, 56, 110)),
-    )
+    ),
 )

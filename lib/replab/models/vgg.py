@@ -67,7 +67,6 @@ register(
     Model(
         name="vgg",
         build=vgg,
-        output="classes",
         input_shape=(3, 224, 224),
         numbers=(16, 19),
         forms=(Form(name="vgg16", gflops_paper=15.3), Form(name="vgg19", gflops_paper=19.6)),
