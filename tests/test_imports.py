@@ -94,6 +94,11 @@ def test_runs_need_no_torch():
     assert run(WITHOUT_TORCH, blocked=f"{BLOCKED} torch numpy") == "[]"
 
 
+def test_data_sets_are_found_without_torch():
+    code = "from replab import datasets; print(datasets.fingerprint('coco-val2017'))"
+    assert run(code, blocked=f"{BLOCKED} torch PIL filelock") == "0f4654ec603355fe"
+
+
 def test_the_block_blocks():
     with pytest.raises(AssertionError, match="No module named 'scipy'"):
         run("import scipy", blocked=BLOCKED)

@@ -81,9 +81,9 @@ def test_missing_set_names_the_command(data_dir):
 
 def test_fingerprint_is_known_without_data(data_dir):
     assert datasets.fingerprint("cifar10") == cifar10.FINGERPRINT == "fd954a475fd911fa"
-    with pytest.raises(UserError, match="no image set 'mnist'; choose one of cifar10"):
+    with pytest.raises(UserError, match="no data set 'mnist'; the nearest names are "):
         datasets.fingerprint("mnist")
-    with pytest.raises(UserError, match="no image set 'mnist'"):
+    with pytest.raises(UserError, match="no data set 'mnist'"):
         datasets.open_set("mnist")
 
 

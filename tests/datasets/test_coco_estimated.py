@@ -10,8 +10,9 @@ import pytest
 
 import tiny_pose_sets as tiny
 from replab import datasets, files
-from replab.datasets import availability, coco, coco_estimated, people
-from replab.datasets.availability import require
+from replab.datasets import coco, coco_estimated, people
+from replab.datasets.availability import ensure_available, require
+from replab.datasets.coco_sources import ANNOTATIONS_ONLY
 from replab.errors import MissingData, UserError
 
 PACKED = {".json": bytes, ".json.xz": lzma.compress, ".json.gz": gzip.compress}
@@ -127,7 +128,7 @@ class TestNames:
     """How sets of people are named, opened and fingerprinted."""
 
     def test_fingerprints_are_known_without_data(self, data_dir):
-        digits = {name: datasets.fingerprint(name) for name in datasets.POSE_SETS}
+        digits = {name: datasets.fingerprint(name) for name in datasets.names("poses")}
         assert len(set(digits.values())) == len(digits)
         assert all(len(d) == 16 and int(d, 16) for d in digits.values())
         assert digits["people-test"] == people.fingerprint("test", pictures=700)
@@ -135,7 +136,7 @@ class TestNames:
         assert not data_dir.exists()
 
     def test_generated_people_open_by_name(self, data_dir, monkeypatch):
-        monkeypatch.setattr(datasets, "PEOPLE", {"people-train": 3, "people-test": 2})
+        monkeypatch.setattr(people, "COUNTS", {"train": 3, "test": 2})
         train, test = (datasets.open_poses(f"people-{split}") for split in ("train", "test"))
         assert (len(train.images), len(test.images)) == (3, 2)
         assert (train.name, test.name) == ("people-train-easy", "people-test-easy")
@@ -148,7 +149,7 @@ class TestNames:
         assert poses.fingerprint == coco.fingerprint(files.sha256_file(path))
 
     def test_names_that_are_none(self):
-        with pytest.raises(UserError, match="no image set 'people-val'; choose one of cifar10"):
+        with pytest.raises(UserError, match=r"no data set 'people-val'; the nearest .* people-"):
             datasets.open_poses("people-val")
         with pytest.raises(UserError, match="cifar10 is a set of labelled images, not of people"):
             datasets.open_poses("cifar10")
@@ -172,14 +173,14 @@ class TestAvailability:
         monkeypatch.setattr(coco, "ANNOTATIONS", {"val2017": digest})
         for picture in (data_dir / "coco" / "val2017").iterdir():
             picture.unlink()
-        require(availability.ANNOTATIONS_ONLY)
+        require(ANNOTATIONS_ONLY)
         with pytest.raises(MissingData):
             require("coco-val2017")
 
     def test_annotations_that_are_not_coco_s(self, data_dir):
         tiny.write_coco(data_dir / "coco", "val2017")
         with pytest.raises(UserError, match=r"person_keypoints_val2017.json is not COCO's"):
-            require(availability.ANNOTATIONS_ONLY)
+            require(ANNOTATIONS_ONLY)
 
     def test_missing_annotations_start_no_download(self, data_dir, monkeypatch):
         def never(*words, **options):
@@ -187,6 +188,6 @@ class TestAvailability:
 
         monkeypatch.setattr("replab.datasets.download.get", never)
         with pytest.raises(UserError, match="the keypoints of COCO val2017 are not on this") as e:
-            fetch.ensure_available(availability.ANNOTATIONS_ONLY, may_fetch=True)
+            ensure_available(ANNOTATIONS_ONLY)
         assert not isinstance(e.value, MissingData)
         assert "\n" not in str(e.value)

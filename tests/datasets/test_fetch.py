@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from replab import files
-from replab.datasets import cifar10, cifar10_sources, download, fetch, image_set, weights
+from replab.datasets import cifar10, cifar10_sources, download, fetch, image_set, registry, weights
 from replab.datasets.cifar10_sources import Package
 from replab.datasets.download import Remote
-from replab.datasets.fetch import Entry
+from replab.datasets.registry import Dataset
 from replab.errors import DownloadFailed, MissingData, UserError
 
 NOWHERE = "http://127.0.0.1:9/nothing"  # the discard port: nobody listens
@@ -206,11 +206,9 @@ def test_a_split_is_fetched_with_its_set(name, monkeypatch, capsys, tmp_path):
         asked.append((source, force))
         return tmp_path
 
-    known = {
-        kind: Entry(kind, "people", size, "none", "nobody", obtain)
-        for kind, size in (("lspet", 5), ("people", None))
-    }
-    monkeypatch.setattr("replab.datasets.fetch.entries", lambda: known)
+    known = [Dataset(name=f"lspet-{split}", part_of="lspet") for split in ("train", "test")]
+    known += [Dataset(name="lspet", fetch=obtain, size=5), Dataset(name="people", fetch=obtain)]
+    monkeypatch.setattr(registry, "registered", lambda: {one.name: one for one in known})
     assert fetch.fetch(name) == tmp_path
     assert asked == [(None, False)]
     assert capsys.readouterr().err == "fetching lspet …\n"
@@ -218,13 +216,13 @@ def test_a_split_is_fetched_with_its_set(name, monkeypatch, capsys, tmp_path):
     fetch.fetch("people")
     fetch.fetch(name, tmp_path)
     assert capsys.readouterr().err == ""
-    with pytest.raises(UserError, match="nothing called 'lspet-other'"):
+    with pytest.raises(UserError, match="no data set 'lspet-other' to fetch"):
         fetch.fetch("lspet-other")
 
 
-def test_unknown_name_lists_the_known(data_dir):
-    with pytest.raises(UserError, match=r"'mnist' to fetch; known: cifar10, imagenet"):
-        fetch.fetch("mnist")
+def test_unknown_name_lists_the_nearest(data_dir):
+    with pytest.raises(UserError, match=r"'cifra10' to fetch; the nearest names are cifar10, "):
+        fetch.fetch("cifra10")
 
 
 def test_fetch_cifar10_of_the_table_refuses_another_set(made, data_dir):

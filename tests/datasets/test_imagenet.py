@@ -291,8 +291,8 @@ def test_it_is_known_without_the_data(data_dir):
     assert tiny.EXTENT.fingerprint() != imagenet.FINGERPRINT
     with pytest.raises(UserError, match=r"open it by replab\.datasets\.imagenet\.load"):
         datasets.open_set("imagenet")
-    with pytest.raises(UserError, match="cifar10, generated-shapes, imagenet"):
-        require("nothing")
+    with pytest.raises(UserError, match="'imagnet'; the nearest names are imagenet, "):
+        require("imagnet")
 
 
 class Numbers:

@@ -27,7 +27,7 @@ from pck_made import lsp_truth, stored_lsp, write_mat
 from replab import cli, datasets
 from replab.claims.accepted import load_accepted
 from replab.cli import main
-from replab.datasets import fetch
+from replab.datasets import availability
 from replab.errors import UserError
 from replab.models import create
 from replab.planning import forecast
@@ -478,7 +478,7 @@ def test_replicate_would_do_it(command, here, capsys):
 
 @pytest.mark.parametrize("command", of_kind(Begun))
 def test_run_would_begin_it(command, here, capsys, monkeypatch):
-    monkeypatch.setattr(fetch, "ensure_available", lambda name, may_fetch: None)
+    monkeypatch.setattr(availability, "ensure_available", lambda name, may_fetch: None)
     monkeypatch.setattr(datasets, "fingerprint", lambda name: "f" * 16)
     begun = []
 

@@ -11,8 +11,8 @@ from recipe_weights import recipe_input, recipe_state
 from replab.files import sha256_file
 from replab.models import create, load
 from replab.models.counting import count_parameters
-from replab.models.identification import infer_cifar
 from replab.models.loading import Checkpoint, read_checkpoint
+from replab.models.resnet_cifar import infer_cifar
 
 from .conftest import golden_dir, need, shared_dir
 from .parity import assert_statistics

@@ -15,7 +15,7 @@ from replab.datasets.weights import CHECKPOINTS
 from replab.errors import MissingData, UserError
 from replab.files import sha256_file
 from replab.metrics.cifar import prepare, score_checkpoint
-from replab.models.identification import RGB_IMAGENET
+from replab.models.preprocessing import RGB_IMAGENET
 from replab.models.saving import save
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,10 @@ from replab.models.counting import catalogue, count_macs, count_parameters
 from replab.models.cpm_context import without_others
 from replab.models.cpm_weights import from_caffe
 from replab.models.folding import fold_batch_norm
-from replab.models.identification import BGR_CPM, identify
+from replab.models.identification import identify
 from replab.models.learning_rates import parameter_groups
 from replab.models.loading import read_checkpoint
+from replab.models.preprocessing import BGR_CPM
 
 # Stages: parameters and 10^9 multiply-adds at 368×368 of the released net with 15 maps.
 RELEASED = {

@@ -8,8 +8,10 @@ import torch
 
 from replab.errors import UserError
 from replab.models import create, load
-from replab.models.identification import BGR_IMAGENET, RGB_IMAGENET, identify, infer
+from replab.models.identification import identify
 from replab.models.loading import Checkpoint, read_checkpoint
+from replab.models.preprocessing import BGR_IMAGENET, RGB_IMAGENET
+from replab.models.registry import infer
 from replab.models.saving import save
 
 SMALL_CPM = {"head_width": 32, "head_kernel": 3, "image_kernel": 1, "stage_width": 24}

@@ -13,8 +13,8 @@ from torch import nn
 
 from replab import models
 from replab.errors import UserError
-from replab.models.identification import infer_cifar
 from replab.models.loading import Checkpoint, load_backbone, read_checkpoint
+from replab.models.resnet_cifar import infer_cifar
 from replab.models.saving import save
 
 

@@ -12,8 +12,9 @@ import torch
 from planned import made_plan
 from replab import datasets
 from replab.datasets import coco, coco_estimated
+from replab.datasets import people as people_set
 from replab.datasets.pose_set import PoseSet
-from replab.errors import UserError
+from replab.errors import MissingData, UserError
 from replab.keypoints.affine import transform
 from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import CODECS, codec
@@ -342,16 +343,18 @@ class TestExperiment:
             assert "\n" not in reason
         assert found.notices == []
 
-    def test_others_where_they_are_at_hand(self, ceilings, monkeypatch, tmp_path):
-        source = tmp_path / f"{coco_estimated.FILE}.json"
-        source.write_text("{}")
-        monkeypatch.setattr(coco_estimated, "find", lambda: source)
+    def test_others_where_they_are_at_hand(self, ceilings, monkeypatch):
+        def require(name):
+            if name not in ("people-test", "coco-val2017-estimated"):
+                raise MissingData(f"no {name}")
+
+        monkeypatch.setattr("replab.datasets.availability.require", require)
         found = self.plan(ceilings)
         sets = [s.fingerprint for s in found.specs if s.variant["data"] != "people"]
         assert sets == [datasets.fingerprint("coco-val2017-estimated")] * 8
 
     def test_a_run(self, ceilings, monkeypatch, tmp_path):
-        monkeypatch.setattr(datasets, "PEOPLE", {"people-train": 6, "people-test": 6})
+        monkeypatch.setattr(people_set, "COUNTS", {"train": 6, "test": 6})
         (spec,) = (
             s
             for s in self.plan(ceilings).specs

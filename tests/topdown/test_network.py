@@ -9,7 +9,7 @@ from replab.keypoints.affine import normalise
 from replab.keypoints.flips import flip_average
 from replab.keypoints.skeletons import COCO
 from replab.models import create, load
-from replab.models.identification import BGR_IMAGENET, RGB_IMAGENET
+from replab.models.preprocessing import BGR_IMAGENET, RGB_IMAGENET
 from replab.models.saving import save
 from replab.topdown.network import PoseNetwork, Preprocessing, open_network
 

@@ -11,7 +11,7 @@ import dotted_people
 from replab.errors import UserError
 from replab.keypoints.codecs import codec
 from replab.keypoints.skeletons import COCO, LSP, MPII
-from replab.models.identification import RGB_IMAGENET
+from replab.models.preprocessing import RGB_IMAGENET
 from replab.topdown.evaluate import evaluate_coco, evaluate_pck
 from replab.topdown.network import PoseNetwork, Preprocessing
 from replab.topdown.predict import Reading

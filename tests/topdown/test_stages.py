@@ -11,7 +11,7 @@ from replab.keypoints.codecs import codec
 from replab.keypoints.label_sets import CENTRE_SIGMA, centre_map
 from replab.keypoints.skeletons import COCO, LSP
 from replab.models.cpm_context import without_others
-from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
+from replab.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from replab.models.saving import save
 from replab.topdown import beliefs
 from replab.topdown.network import PoseNetwork, Preprocessing, open_network, with_centre_map

@@ -14,8 +14,8 @@ from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import codec
 from replab.metrics.coco import METRICS, score_files
 from replab.models import create, load
-from replab.models.identification import infer
 from replab.models.loading import read_checkpoint
+from replab.models.registry import infer
 from replab.topdown.evaluate import evaluate_coco
 from replab.topdown.network import open_network
 

@@ -123,7 +123,7 @@ def test_streamed_pictures_come_in_the_training_s_units_with_a_centre_map(people
     own.close()
     assert marked.shape == (COUNT, 4, 64, 48)
     assert torch.equal(marked[:, 3], cut.batch(0)[0][:, 3])
-    from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
+    from replab.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
     mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
     assert torch.allclose(marked[:, :3] * 0.25 + 0.5, plain * std + mean, atol=1e-5)

@@ -17,7 +17,7 @@ from replab.keypoints.augmentation import Augmentation, augment, draw
 from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import codec
 from replab.keypoints.skeletons import COCO
-from replab.models.identification import BGR_IMAGENET, RGB_IMAGENET
+from replab.models.preprocessing import BGR_IMAGENET, RGB_IMAGENET
 from replab.topdown.crops import crop_batches
 from replab.topdown.network import Preprocessing
 from replab.training.pose_batches import PoseBatches, cut_out

@@ -44,7 +44,7 @@ def whole_epoch(people, **options):
 
 class TestBatches:
     def test_without_augmentation_they_are_what_evaluation_sees(self, people):
-        from replab.models.identification import RGB_IMAGENET
+        from replab.models.preprocessing import RGB_IMAGENET
         from replab.topdown.crops import crop_batches
         from replab.topdown.network import Preprocessing
 

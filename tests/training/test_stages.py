@@ -315,7 +315,7 @@ class TestInput:
         half = training(mean=(0.5,) * 3, std=(0.25,) * 3)
         own = make_batches(half, people, seed=0, device="cpu").batch(0)[0]
         mean, std = (torch.tensor(v)[:, None, None] for v in (half.mean, half.std))
-        from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
+        from replab.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
         before = (
             torch.tensor(IMAGENET_STD)[:, None, None],

@@ -90,7 +90,7 @@ def records(poses: Any) -> list[dict[str, Any]]:
 def network(net: str, precision: str, *, compiled: bool = False) -> Any:
     """A network made ready for evaluation, its weights drawn at random, heatmaps with peaks."""
     from replab.keypoints.skeletons import COCO
-    from replab.models.identification import RGB_IMAGENET
+    from replab.models.preprocessing import RGB_IMAGENET
     from replab.topdown.network import PoseNetwork, Preprocessing
 
     return PoseNetwork(
@@ -178,7 +178,7 @@ def _loading(stack: ExitStack) -> tuple[Step, Step]:
     from replab.bench import usual_pose
     from replab.keypoints.boxes import centre_scale
     from replab.keypoints.codecs import codec
-    from replab.models.identification import RGB_IMAGENET
+    from replab.models.preprocessing import RGB_IMAGENET
     from replab.topdown.crops import crop_batches
     from replab.topdown.network import Preprocessing
 

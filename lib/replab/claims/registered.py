@@ -365,4 +365,4 @@ def problem(record: Record, registrations: Mapping[str, Registration]) -> str:
             f"registered/ has (of this experiment: {names}); a registration that has runs must "
             "not be edited: restore it from git, or supersede it by a new one"
         )
-    return own.mismatch(record, own.fingerprint)
+    return own.mismatch(record)

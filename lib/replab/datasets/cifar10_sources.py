@@ -13,6 +13,7 @@ from replab.datasets import cifar10, download
 from replab.datasets.cifar10 import PINS, Pins
 from replab.datasets.download import Remote, megabytes, say
 from replab.datasets.image_set import disk_errors, locked
+from replab.datasets.registry import Dataset, register
 from replab.errors import DownloadFailed, UserError
 from replab.paths import data_dir
 
@@ -185,3 +186,22 @@ def _reason(error: DownloadFailed, label: str) -> str:
     """The failure without the source's name and the mend, which the one final line gives once."""
     text = str(error).partition("; ")[0]
     return text.replace(f"cannot reach {label}: ", "").replace(f"{label} ", "")
+
+
+register(
+    Dataset(
+        name=cifar10.NAME,
+        kind="images",
+        load=cifar10.load,
+        fingerprint=PINS.fingerprint,
+        require=cifar10.load,
+        what="CIFAR-10: 60,000 colour images of 32×32 pixels in 10 classes",
+        licence="none stated; citation asked",
+        citation="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        page="https://www.cs.toronto.edu/~kriz/cifar.html",
+        hub=("cifar10", "CIFAR-10"),
+        fetch=fetch,
+        size=OFFICIAL.size,
+    ),
+    order=10,
+)

@@ -38,6 +38,14 @@ PUBLISHED_BOXES = coco_detections.source_name(
     Path(coco_detections.PUBLISHED.file), coco_detections.PUBLISHED.sha256
 )
 UNPACK = "get the annotations again from cocodataset.org, or mend them"
+# What the registrations of COCO's parts share.
+ABOUT: Mapping[str, Any] = MappingProxyType(
+    {
+        "citation": "Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014",
+        "page": "https://cocodataset.org/",
+        "hub": ("coco", "COCO keypoints"),
+    }
+)
 
 
 def default_folder() -> Path:

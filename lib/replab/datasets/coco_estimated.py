@@ -13,6 +13,7 @@ from replab import files
 from replab.datasets import coco
 from replab.datasets.download import say
 from replab.datasets.pose_set import PoseSet
+from replab.datasets.registry import Dataset, register
 from replab.datasets.source_files import find_below, read_bytes
 from replab.errors import MissingData, UserError
 
@@ -138,3 +139,23 @@ def _source_file(source: Path) -> Path:
     if found is None:
         raise UserError(f"{source} holds no {' or '.join(FILES)}; name the folder that does")
     return found
+
+
+register(
+    Dataset(
+        name=NAME,
+        title="COCO val2017, areas estimated",
+        kind="poses",
+        load=load,
+        fingerprint=fingerprint,
+        require=find,
+        what=(
+            "COCO val2017: keypoints of its 6,352 people with estimated areas, without "
+            "pictures; with --from FILE"
+        ),
+        licence="annotations CC BY 4.0; labels they are rebuilt from: MIT or GPL-3.0",
+        fetch=fetch,
+        **coco.ABOUT,
+    ),
+    order=32,
+)

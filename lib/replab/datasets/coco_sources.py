@@ -4,6 +4,7 @@ Archives of pictures are not unpacked: they are read from inside. Of the annotat
 people's keypoints are kept.
 """
 
+import functools
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from replab.datasets import coco, download
 from replab.datasets.download import Remote, megabytes, say
 from replab.datasets.image_set import disk_errors, locked
 from replab.datasets.picture_files import open_pictures, zip_members
+from replab.datasets.registry import Dataset, register
 from replab.errors import DownloadFailed, UserError
 from replab.paths import data_dir
 
@@ -304,3 +306,53 @@ def _clear(place: Path) -> None:
             f"{place} is in the way and does not hold all pictures; remove or rename it, then run "
             "the command again"
         )
+
+
+def _fingerprint(part: str) -> str:
+    return coco.fingerprint(coco.ANNOTATIONS[part])
+
+
+def _require_annotations(part: str) -> None:
+    """See that the annotations of a part are here; that they are not is no MissingData.
+
+    Nobody wants a gigabyte of pictures fetched for their sake.
+    """
+    folder = coco.default_folder() / "annotations"
+    places = [folder / f"person_keypoints_{part}{suffix}" for suffix in coco.SUFFIXES]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UserError(
+            f"the keypoints of COCO {part} are not on this machine; run `python -m replab fetch "
+            f"coco-{part}`, or put {places[0].name} into {folder}"
+        )
+    _, digest = coco.read_annotations(path)
+    if digest != coco.ANNOTATIONS[part]:
+        raise UserError(f"{path} is not COCO's; {coco.UNPACK}")
+
+
+_PICTURES = {"val2017": "5,000", "train2017": "118,287"}
+# Keypoints and boxes of a part of COCO, for what looks at no picture.
+ANNOTATIONS_ONLY = "coco-val2017-annotations"
+
+register(
+    *(
+        Dataset(
+            name=f"coco-{part}",
+            title=f"COCO {part}",
+            kind="poses",
+            load=functools.partial(coco.load, part),
+            fingerprint=functools.partial(_fingerprint, part),
+            require=functools.partial(coco.load, part, require_images=True),
+            what=f"COCO {part}: {_PICTURES[part]} photographs and the keypoints of their people",
+            licence="annotations CC BY 4.0; photographs by their authors, one licence each",
+            fetch=functools.partial(fetch, part),
+            size=known.pictures.size + known.annotations.size,
+            **coco.ABOUT,
+        )
+        for part, known in PARTS.items()
+    ),
+    # Scores of the papers' tables name it.
+    Dataset(name=coco.NAME, hub=coco.ABOUT["hub"]),
+    Dataset(name=ANNOTATIONS_ONLY, require=functools.partial(_require_annotations, "val2017")),
+    order=30,
+)

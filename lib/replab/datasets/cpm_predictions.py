@@ -11,6 +11,7 @@ from types import MappingProxyType
 from replab import files
 from replab.datasets import download
 from replab.datasets.download import Remote
+from replab.datasets.registry import Dataset, register
 from replab.datasets.source_files import find_below, read_bytes
 from replab.errors import MissingData, UserError
 from replab.paths import data_dir
@@ -189,3 +190,21 @@ def _take_one(source: Path, *, quiet: bool) -> None:
     lacking = [remote.file for remote in REMOTES.values() if not _here(remote)]
     still = f"; still missing: {', '.join(lacking)}" if lacking else ""
     download.say(f"{file} is in {folder()}{still}", quiet=quiet)
+
+
+register(
+    Dataset(
+        name=NAME,
+        require=require,
+        what="predictions of Convolutional Pose Machines on LSP and FLIC, and their truth",
+        licence="non-commercial research, no redistribution (predictions); GPL-2.0 (truth)",
+        citation="Wei et al., Convolutional Pose Machines, CVPR 2016",
+        page="https://github.com/shihenw/convolutional-pose-machines-release",
+        fetch=fetch,
+        size=SIZE,
+    ),
+    # Scores of predictions name them.
+    Dataset(name="lsp", hub=("lsp", "Leeds Sports Pose")),
+    Dataset(name="flic", hub=("flic", "Frames Labeled in Cinema (FLIC)")),
+    order=60,
+)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from replab import files
 from replab.datasets import image_set
 from replab.datasets.image_set import ImageSet
+from replab.datasets.registry import Dataset, register
 from replab.errors import UserError
 from replab.paths import data_dir
 
@@ -298,4 +299,18 @@ FORMS: tuple[Callable[[Plane, Plane], Plane], ...] = (
     _stripes,
     _checker,
     _dots,
+)
+
+
+register(
+    Dataset(
+        name=NAME,
+        kind="images",
+        load=load,
+        fingerprint=fingerprint,
+        what="generated shapes: drawn forms and textures in ten classes",
+        licence="Apache-2.0, as the code that draws them",
+        citation="replab.datasets.generated",
+    ),
+    order=11,
 )

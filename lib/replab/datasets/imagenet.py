@@ -18,6 +18,7 @@ from replab import files
 from replab.datasets.download import say
 from replab.datasets.image_files import ImageFiles, list_classes, list_folder
 from replab.datasets.image_set import disk_errors, locked
+from replab.datasets.registry import Dataset, register
 from replab.errors import MissingData, UserError
 from replab.paths import data_dir
 
@@ -256,3 +257,24 @@ def fetch(
         temporary.replace(folder)
     say(f"{NAME} is at {folder}, a link to {source.resolve()}", quiet=quiet)
     return folder
+
+
+register(
+    Dataset(
+        name=NAME,
+        kind="files",
+        load=load,
+        fingerprint=ILSVRC2012.fingerprint,
+        require=require,
+        what=(
+            "ImageNet (ILSVRC2012): 1,281,167 training and 50,000 validation images in 1,000 "
+            "classes; from its authors on request, then with --from DIR"
+        ),
+        licence="non-commercial research and education, by agreement with its authors",
+        citation="Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015",
+        page="https://www.image-net.org/",
+        hub=("imagenet-1k", "ImageNet (ILSVRC2012)"),
+        fetch=fetch,
+    ),
+    order=20,
+)

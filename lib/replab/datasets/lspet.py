@@ -35,6 +35,7 @@ from replab.keypoints.skeletons import LSP
 from replab.paths import data_dir
 
 NAME = "lspet"
+SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 ARCHIVE = "lspet_dataset.zip"
 JOINTS, CROPS = "joints.mat", "crops.csv"
 FETCH = "run `python -m replab fetch lspet` (or with `--from FILE_OR_DIR`)"
@@ -116,7 +117,7 @@ def load(
         MissingData: the set is not on this machine.
         UserError: no such split, or something in the source is missing or damaged.
     """
-    if split not in ("train", "test"):
+    if split not in SPLITS:
         raise UserError(f"{NAME} has no split {split!r}; choose train or test")
     opened = open_source(source)
     points, flagged = opened.joints(extent)

@@ -5,6 +5,7 @@ the cropped form have one of their own. Of the official form's pictures nothing 
 names and that they must be whole: their digest is noted beside the archive, in `index.json`.
 """
 
+import functools
 import hashlib
 import json
 import zipfile
@@ -20,6 +21,7 @@ from replab.datasets.download import Remote, say
 from replab.datasets.image_set import disk_errors, locked
 from replab.datasets.lspet import CROPS, JOINTS, WHOLE, Extent, Source
 from replab.datasets.picture_files import PictureFiles, cut_off
+from replab.datasets.registry import Dataset, register
 from replab.errors import DownloadFailed, UserError
 from replab.paths import data_dir
 
@@ -224,3 +226,30 @@ def pictures_digest(
         if keep is not None:
             keep(number, data)
     return digest.hexdigest()
+
+
+register(
+    Dataset(
+        name=lspet.NAME,
+        require=lspet.open_source,
+        what="Leeds Sports Pose Extended: 10,000 photographs of people in sports, 14 joints",
+        licence="none stated; citation asked",
+        citation="Johnson and Everingham, Learning Effective Human Pose Estimation, CVPR 2011",
+        page="http://sam.johnson.io/research/lspet.html",
+        hub=("lspet", "Leeds Sports Pose Extended"),
+        fetch=fetch,
+    ),
+    *(
+        Dataset(
+            name=f"{lspet.NAME}-{split}",
+            title="LSP Extended",
+            kind="poses",
+            load=functools.partial(lspet.load, split),
+            fingerprint=functools.partial(lspet.fingerprint, split),
+            require=lspet.open_source,
+            part_of=lspet.NAME,
+        )
+        for split in lspet.SPLITS
+    ),
+    order=40,
+)

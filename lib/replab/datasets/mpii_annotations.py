@@ -23,6 +23,7 @@ from replab.datasets.mpii_files import (
 )
 from replab.datasets.picture_files import open_pictures, picture_sizes
 from replab.datasets.pose_set import PoseSet
+from replab.datasets.registry import Dataset, register
 from replab.datasets.source_files import find_below, read_bytes
 from replab.errors import MissingData, UserError
 from replab.keypoints.skeletons import MPII
@@ -283,3 +284,19 @@ def _agree(path: Path, found: MpiiAnnotations, truth: MpiiTruth) -> None:
             f"{path}: its joints are not those of the truth, or in another order of people; give "
             "MPII's annotations as released"
         )
+
+
+register(
+    Dataset(
+        name=NAME,
+        require=find_truth,
+        what="MPII Human Pose: joints and head boxes of the 2,958 people of validation",
+        licence="GPL-3.0 for the repository; data for research",
+        citation="Andriluka et al., 2D Human Pose Estimation, CVPR 2014",
+        page="http://human-pose.mpi-inf.mpg.de/",
+        fetch=fetch,
+    ),
+    # Scores of predictions name it.
+    Dataset(name="mpii", hub=("mpii", "MPII Human Pose")),
+    order=50,
+)

@@ -9,6 +9,7 @@ from pathlib import Path
 from replab import files
 from replab.datasets import download, mpii_annotations
 from replab.datasets.download import Remote
+from replab.datasets.registry import Dataset, register
 from replab.datasets.source_files import find_below, read_bytes
 from replab.errors import MissingData, UserError
 
@@ -85,3 +86,18 @@ def fetch(
         files.write_bytes(path, data)
     download.say(f"{NAME} are at {path}", quiet=quiet)
     return path
+
+
+register(
+    Dataset(
+        name=NAME,
+        require=find,
+        what="predictions of an eight-stack hourglass for MPII's 2,958 validation people",
+        licence="none stated",
+        citation=f"bearpaw/pytorch-pose, by {REPOSITORY}",
+        page="https://github.com/bearpaw/pytorch-pose",
+        fetch=fetch,
+        size=REMOTE.size,
+    ),
+    order=51,
+)

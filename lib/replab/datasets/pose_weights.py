@@ -5,6 +5,7 @@ What comes under a name is therefore held to the SHA-256 where one is known, and
 tensors must be those of the network that the name says.
 """
 
+import functools
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from types import MappingProxyType
 from replab import files
 from replab.datasets import download
 from replab.datasets.download import Remote, say
+from replab.datasets.registry import Dataset, register
 from replab.datasets.source_files import find_below
 from replab.errors import DownloadFailed, MissingData, UserError
 from replab.paths import data_dir
@@ -302,3 +304,21 @@ def _mend(known: PoseCheckpoint) -> str:
         f"get {known.file} from the model zoo that the README of {place} links, then run `python "
         f"-m replab fetch weights:{known.name} --from FILE_OR_DIR`, or set {URL}"
     )
+
+
+register(
+    *(
+        Dataset(
+            name=f"weights:{known.name}",
+            require=functools.partial(find, known.name),
+            what=f"released weights {known.file}" + (f" of {known.model}" if known.model else ""),
+            licence=f"{known.licence} for the code; none stated for the file",
+            citation=known.source,
+            fetch=functools.partial(fetch, known.name),
+            size=known.bytes if known.url else None,
+            manual_size=known.bytes,
+        )
+        for known in CHECKPOINTS.values()
+    ),
+    order=81,
+)

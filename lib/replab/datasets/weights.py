@@ -1,5 +1,6 @@
 """Published checkpoints that a test of the evaluation path needs, known by their checksums."""
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 from replab import files
 from replab.datasets import download
 from replab.datasets.download import Remote
+from replab.datasets.registry import Dataset, register
 from replab.errors import MissingData, UserError
 from replab.paths import data_dir
 
@@ -176,3 +178,20 @@ def _copy(source: Path, path: Path, sha256: str) -> None:
             raise UserError(
                 f"{source} has sha256 {got}, expected {sha256}; get the file from its repository"
             )
+
+
+register(
+    *(
+        Dataset(
+            name=f"weights:{known.name}",
+            require=functools.partial(find, known.name),
+            what=f"checkpoint of {known.name} trained on CIFAR-10",
+            licence=known.licence,
+            citation=f"Idelbayev, {known.source}",
+            fetch=functools.partial(fetch, known.name),
+            size=known.remote.size,
+        )
+        for known in CHECKPOINTS.values()
+    ),
+    order=80,
+)

@@ -11,7 +11,7 @@ import torch
 from replab import models
 from replab.errors import UserError
 from replab.metrics.classification import predict, top_k_error
-from replab.models import identification, own_weights
+from replab.models import identification, own_weights, registry
 from replab.models.folding import fold_batch_norm
 from replab.models.identification import Identity
 from replab.models.loading import Checkpoint, read_checkpoint
@@ -48,7 +48,10 @@ def identify(checkpoint: Checkpoint, path: Path) -> Identity:
         UserError: it is no CIFAR network, or its metadata are malformed.
     """
     found = identification.identify(checkpoint, path)
-    if not found.model.startswith("cifar_") or found.options.get("in_channels", 3) != 3:
+    # Of a name that is unknown, `create` says so.
+    known = registry.get(found.model)
+    fits = known is None or (known.output, known.input_shape) == ("classes", (3, 32, 32))
+    if not fits or found.options.get("in_channels", 3) != 3:
         raise UserError(
             f"{path} is of {found.model}, no net for colour images of CIFAR; give such a one"
         )

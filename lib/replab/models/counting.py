@@ -9,32 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from replab import models
-
-IMAGENET_INPUT = (3, 224, 224)
-CIFAR_INPUT = (3, 32, 32)
-POSE_INPUT = (3, 256, 192)
-CPM_INPUT = (4, 368, 368)
-
-# He et al. 2016, Table 1 (last row; the plain nets share its 18- and 34-layer columns) and
-# section 4.1 for VGG, in 10^9 multiply-adds. Sun et al. 2019, Table 1, for the pose nets at
-# 256×192, in 2^30 multiply-adds of their convention.
-_GFLOPS_PAPER = {
-    "resnet18": 1.8,
-    "plain18": 1.8,
-    "resnet34": 3.6,
-    "plain34": 3.6,
-    "resnet50": 3.8,
-    "resnet101": 7.6,
-    "resnet152": 11.3,
-    "vgg16": 15.3,
-    "vgg19": 19.6,
-    "pose_hrnet_w32": 7.1,
-    "pose_hrnet_w48": 14.6,
-    "pose_resnet50": 8.9,
-    "pose_resnet101": 12.4,
-    "pose_resnet152": 15.7,
-}
+from replab.models import registry
 
 
 @dataclass(frozen=True)
@@ -134,41 +109,11 @@ def _weightless_twin(model: nn.Module) -> nn.Module:
     return twin
 
 
-def _variants(name: str) -> list[dict[str, Any]]:
-    """The forms of a net that a reader compares: default options, then what differs from them."""
-    if name.startswith("cifar_resnet"):
-        return [{}, {"shortcut": "B"}]
-    if name in ("resnet18", "resnet34"):
-        return [{}, {"shortcut": "A"}]
-    if name in ("resnet50", "resnet101", "resnet152"):
-        return [{}, {"stride_on": "1x1"}]
-    if name == "pose_hrnet_w32":
-        return [{}, {"exchange": "across"}, {"exchange": "end"}, {"branches": "four"}]
-    if name == "pose_resnet50":
-        return [{}, {"deconv_layers": 2}, {"deconv_kernel": 2}, {"deconv_kernel": 3}]
-    if name == "cpm":
-        return [{}, *({"stages": stages} for stages in range(1, 6))]
-    return [{}]
-
-
-def _input_of(name: str) -> tuple[int, int, int]:
-    if name.startswith("pose_"):
-        return POSE_INPUT
-    if name.startswith("cpm"):
-        return CPM_INPUT
-    return CIFAR_INPUT if name.startswith("cifar_") else IMAGENET_INPUT
-
-
-def _printed(name: str, options: dict[str, Any]) -> float | None:
-    # The pose papers print the default form alone; the forms of He et al. share one number.
-    return None if name.startswith("pose_") and options else _GFLOPS_PAPER.get(name)
-
-
 def catalogue(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """What every net costs, in its default form and, where that differs, in the paper's.
 
     Args:
-        names: the nets; all of `replab.models.names()` if None.
+        names: the nets; all of `registry.names()` if None.
 
     Returns:
         One dictionary a form: `name`, `options` (those that differ from `create`'s defaults),
@@ -180,19 +125,19 @@ def catalogue(names: Iterable[str] | None = None) -> list[dict[str, Any]]:
         UserError: no such name.
     """
     rows: list[dict[str, Any]] = []
-    for name in models.names() if names is None else names:
-        shape = _input_of(name)
-        for options in _variants(name):
+    for name in registry.names() if names is None else names:
+        known = registry.find(name)
+        for form in known.forms_of(name):
             with torch.device("meta"):
-                model = models.create(name, **options)
+                model = registry.create(name, **form.options)
             rows.append(
                 {
                     "name": name,
-                    "options": options,
+                    "options": dict(form.options),
                     "params": count_parameters(model),
-                    "macs": count_macs(model, shape).total,
-                    "gflops_paper": _printed(name, options),
-                    "input": list(shape),
+                    "macs": count_macs(model, known.input_shape).total,
+                    "gflops_paper": form.gflops_paper,
+                    "input": list(known.input_shape),
                 }
             )
     return rows

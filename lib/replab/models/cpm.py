@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from replab.errors import UserError
+from replab.models.cpm_weights import infer_cpm
 from replab.models.pose_machine import PoseMachine, check_options
+from replab.models.preprocessing import BGR_CPM
+from replab.models.registry import Form, Model, register
 from replab.models.resnet_blocks import check_choice, check_count
 
 SHARED = ("tower", "features", "none")
@@ -190,3 +193,21 @@ def cpm(
     )
     net.initialise(init, last_std)
     return net
+
+
+register(
+    Model(
+        name="cpm",
+        build=cpm,
+        output="heatmaps",
+        input_shape=(4, 368, 368),
+        forms=(
+            Form(name="cpm"),
+            *(Form(name="cpm", options={"stages": stages}) for stages in range(1, 6)),
+        ),
+        size_divisor=8,
+        preprocessing=BGR_CPM,
+        tensor_prefix="conv1_stage1.weight",
+        infer=infer_cpm,
+    )
+)

@@ -2,7 +2,10 @@
 
 from torch import Tensor, nn
 
+from replab.models.cpm_weights import infer_cpm
 from replab.models.pose_machine import PoseMachine, check_options
+from replab.models.preprocessing import BGR_CPM
+from replab.models.registry import Model, register
 
 # VGG-19 up to conv4_2: convolutions of each block and their channels.
 BLOCKS = ((2, 64), (2, 128), (4, 256), (2, 512))
@@ -62,3 +65,17 @@ def cpm_vgg(
     net = VGGPoseMachine(stages, num_joints + int(background), centre_map)
     net.initialise(init, last_std)
     return net
+
+
+register(
+    Model(
+        name="cpm_vgg",
+        build=cpm_vgg,
+        output="heatmaps",
+        input_shape=(4, 368, 368),
+        size_divisor=8,
+        preprocessing=BGR_CPM,
+        tensor_prefix="conv4_7_CPM.weight",
+        infer=infer_cpm,
+    )
+)

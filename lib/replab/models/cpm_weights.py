@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from replab.errors import UserError
+from replab.models.state_dicts import not_of
 
 # A layer of these networks by its released name; no other part of replab has such names.
 LAYER = re.compile(r"conv\d+_stage\d+|Mconv\d+_stage\d+|conv\d_\d+(?:_CPM)?")
@@ -60,11 +61,6 @@ def released_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     return from_caffe({layer: [found["0"], found["1"]] for layer, found in blobs.items()})
 
 
-def is_cpm(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether tensors have the names of a Convolutional Pose Machine."""
-    return "conv1_stage1.weight" in state_dict or "conv4_7_CPM.weight" in state_dict
-
-
 def infer_cpm(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
     """Name and options of the Convolutional Pose Machine that has these tensors.
 
@@ -86,7 +82,7 @@ def infer_cpm(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
     last = "conv5_2_CPM" if vgg else f"conv{_count(shapes, 'conv', 1)}_stage1"
     whole = sorted(numbers) == list(range(2, stages + 1))
     if last not in shapes or not whole or (not vgg and _count(shapes, "conv", 1) < 5):
-        raise _no_cpm("the layers of stage 1 and of every stage up to the last")
+        raise not_of("CPM", "the layers of stage 1 and of every stage up to the last")
     maps = shapes[last][0]
     options: dict[str, Any] = {"num_joints": maps - 1, "stages": stages}
     if vgg:
@@ -116,7 +112,7 @@ def _form(shapes: Mapping[str, tuple[int, ...]], stages: int, maps: int) -> dict
     layers = _count(shapes, "Mconv", 2)
     stage = shapes.get("Mconv1_stage2", ())
     if layers < 3 or len(tower) == 0:
-        raise _no_cpm("a tower and three convolutions or more in each later stage")
+        raise not_of("CPM", "a tower and three convolutions or more in each later stage")
     form |= {
         "stage_kernel": stage[-1],
         "stage_width": stage[0],
@@ -137,9 +133,3 @@ def _count(shapes: Mapping[str, tuple[int, ...]], kind: str, stage: int) -> int:
         if (match := re.fullmatch(rf"{kind}(\d+)_stage{stage}", name))
     }
     return len(found) if found == set(range(1, len(found) + 1)) else 0
-
-
-def _no_cpm(expected: str) -> UserError:
-    return UserError(
-        f"these weights are of no CPM: {expected} are expected; give weights of such a net"
-    )

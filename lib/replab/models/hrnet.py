@@ -5,14 +5,18 @@ weights load strictly. The released code has only the default form; the others a
 the paper's section 4.4, with the same names where a layer is the same.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from replab.errors import UserError
 from replab.models.pose_resnet import bottleneck_stage, pose_normal
+from replab.models.registry import Form, Model, register
 from replab.models.resnet_blocks import BasicBlock, Bottleneck, check_choice, check_count
+from replab.models.state_dicts import count, four_dimensional, not_of
 
 EXCHANGES = ("all", "across", "end")
 # The branches a heat map can be predicted from, by how much coarser than the finest they are.
@@ -260,3 +264,71 @@ def pose_hrnet(
         modules,
         blocks,
     )
+
+
+def infer_hrnet(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
+    """Name and options of the pose HRNet that has these tensors, the ablated forms included.
+
+    Raises:
+        UserError: these are not the tensors of a pose HRNet.
+    """
+    stem = four_dimensional(state_dict, "conv1.weight")
+    finest = four_dimensional(state_dict, "stage4.0.branches.0.0.conv1.weight")
+    single = four_dimensional(state_dict, "final_layer.weight")
+    head = four_dimensional(state_dict, "final_layer.0.weight") if single is None else single
+    if stem is None or finest is None or head is None:
+        raise not_of("pose HRNet", "conv1, the branches of stage4 and final_layer")
+    width = finest.shape[0]
+    branch = {width * 2**number: f"{2**number}x" for number in range(4)}.get(head.shape[1], "1x")
+    modules = tuple(count(state_dict, rf"stage{stage}\.(\d+)\.") for stage in (2, 3, 4))
+    options = {
+        "num_joints": head.shape[0],
+        "exchange": _exchange(state_dict, modules),
+        "head": "each" if single is None else branch,
+        "branches": "four" if "stage2.0.branches.3.0.conv1.weight" in state_dict else "gradual",
+        "stem": stem.shape[0],
+        "bottlenecks": count(state_dict, r"layer1\.(\d+)\."),
+        "modules": modules,
+        "blocks": count(state_dict, r"stage4\.0\.branches\.0\.(\d+)\."),
+    }
+    return f"pose_hrnet_w{width}", options
+
+
+def _exchange(state_dict: Mapping[str, Tensor], modules: tuple[int, ...]) -> str:
+    fused = {
+        (int(match[1]), int(match[2]))
+        for name in state_dict
+        if (match := re.match(r"stage(\d)\.(\d+)\.fuse_layers\.", name))
+    }
+    stages = dict(zip((2, 3, 4), modules, strict=True))
+    if any(
+        (stage, block) in fused for stage, count in stages.items() for block in range(count - 1)
+    ):
+        return "all"
+    # Of a stage of one block, "all" and "across" are the same net.
+    if all(count == 1 for count in modules) and (2, 0) in fused:
+        return "all"
+    return "across" if (2, modules[0] - 1) in fused else "end"
+
+
+# GFLOPs in print: Sun et al. 2019, Table 1, of the default form at 256×192.
+register(
+    Model(
+        name="pose_hrnet_w",
+        build=pose_hrnet,
+        output="heatmaps",
+        input_shape=(3, 256, 192),
+        numbers="C",
+        forms=(
+            Form(name="pose_hrnet_w32", gflops_paper=7.1),
+            Form(name="pose_hrnet_w32", options={"exchange": "across"}),
+            Form(name="pose_hrnet_w32", options={"exchange": "end"}),
+            Form(name="pose_hrnet_w32", options={"branches": "four"}),
+            Form(name="pose_hrnet_w48", gflops_paper=14.6),
+        ),
+        size_divisor=COARSEST,
+        tensor_prefix="stage4.",
+        infer=infer_hrnet,
+        alias="pose_hrnet",
+    )
+)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from replab.errors import UserError
 from replab.files import sha256_bytes
 from replab.models.cpm_weights import released_names
+from replab.models.registry import infer
 from replab.models.saving import tensor_bytes
 
 # More names than this of a kind are listed by the part of the network that they belong to.
@@ -344,8 +345,6 @@ def _parts(names: Iterable[str]) -> str:
 
 def _named(given: Mapping[str, Tensor]) -> str:
     """Which model that is, where the tensors tell."""
-    from replab.models.identification import infer
-
     try:
         name, _ = infer(given)
     except UserError:  # weights of somebody else's network: there is nothing to add

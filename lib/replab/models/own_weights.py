@@ -16,6 +16,7 @@ from torch import nn
 
 from replab.errors import UserError
 from replab.models.loading import Checkpoint, load, read_checkpoint, read_metadata
+from replab.models.registry import create
 from replab.models.saving import save
 
 FORMAT = 1
@@ -163,8 +164,6 @@ def network_of(checkpoint: Checkpoint, about: OwnWeights) -> nn.Module:
     Raises:
         UserError: there is no such network, or the tensors do not fit it strictly.
     """
-    from replab.models import create
-
     try:
         net = create(about.model, **about.options)
     except UserError as error:

@@ -4,13 +4,20 @@ The names are those of microsoft/human-pose-estimation.pytorch@49f3f44, so that 
 load strictly. What HRNet shares with it, the first stage's blocks and the start, is here too.
 """
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from replab.errors import UserError
+from replab.models.preprocessing import BGR_IMAGENET
+from replab.models.registry import Form, Model, register
 from replab.models.resnet import IMAGENET_BLOCKS
 from replab.models.resnet_blocks import BasicBlock, Bottleneck, check_count
+from replab.models.state_dicts import four_dimensional, not_of, residual_blocks
 
 # Kernel of a transposed convolution of stride 2: padding and output padding that make the map
 # exactly twice as large.
@@ -154,3 +161,61 @@ def pose_resnet(
         deconv_channels,
         bottlenecks=depth not in BASIC_BLOCKS,
     )
+
+
+def infer_pose_resnet(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
+    """Name and options of the pose ResNet that has these tensors.
+
+    Raises:
+        UserError: these are not the tensors of a pose ResNet.
+    """
+    stages = residual_blocks(state_dict)
+    blocks = tuple(len(stages.get(stage, ())) for stage in (1, 2, 3, 4))
+    stem = four_dimensional(state_dict, "conv1.weight")
+    basic = "layer1.0.conv3.weight" not in state_dict
+    known = BASIC_BLOCKS if basic else {d: n for d, n in IMAGENET_BLOCKS.items() if d >= 50}
+    depths = {counts: depth for depth, counts in known.items()}
+    head = four_dimensional(state_dict, "final_layer.weight")
+    kernels = [
+        tensor
+        for name, tensor in state_dict.items()
+        if re.fullmatch(r"deconv_layers\.\d+\.weight", name) and tensor.dim() == 4
+    ]
+    if stem is None or head is None or not kernels or blocks not in depths:
+        raise not_of(
+            "pose ResNet",
+            "conv1, the blocks of a ResNet of 10 to 152 layers, deconv_layers and final_layer",
+        )
+    options = {
+        "num_joints": head.shape[0],
+        "deconv_layers": len(kernels),
+        "deconv_kernel": kernels[0].shape[-1],
+        "width": stem.shape[0],
+        "deconv_channels": head.shape[1],
+    }
+    return f"pose_resnet{depths[blocks]}", options
+
+
+# GFLOPs in print: Sun et al. 2019, Table 1, of the default form at 256×192.
+register(
+    Model(
+        name="pose_resnet",
+        build=pose_resnet,
+        output="heatmaps",
+        input_shape=(3, 256, 192),
+        numbers=(10, 18, 34, 50, 101, 152),
+        forms=(
+            Form(name="pose_resnet50", gflops_paper=8.9),
+            Form(name="pose_resnet50", options={"deconv_layers": 2}),
+            Form(name="pose_resnet50", options={"deconv_kernel": 2}),
+            Form(name="pose_resnet50", options={"deconv_kernel": 3}),
+            Form(name="pose_resnet101", gflops_paper=12.4),
+            Form(name="pose_resnet152", gflops_paper=15.7),
+        ),
+        size_divisor=32,
+        preprocessing=BGR_IMAGENET,
+        tensor_prefix="deconv_layers.",
+        infer=infer_pose_resnet,
+        alias="pose_resnet",
+    )
+)

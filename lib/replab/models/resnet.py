@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from replab.models.initialisation import he_normal
+from replab.models.registry import Form, Model, register
 from replab.models.resnet_blocks import BasicBlock, Bottleneck, check_choice, check_count
 from replab.models.resnet_cifar import CifarResNet
 
@@ -130,6 +131,43 @@ def _imagenet(
     check_count(net, "num_classes", num_classes)
     check_count(net, "in_channels", in_channels)
     return ResNet(IMAGENET_BLOCKS[depth], option, stride_on, num_classes, in_channels)
+
+
+# GFLOPs in print: He et al. 2016, Table 1, last row; the plain nets share its columns.
+register(
+    Model(
+        name="resnet",
+        build=resnet_basic,
+        input_shape=(3, 224, 224),
+        numbers=(18, 34),
+        forms=tuple(
+            Form(name=name, options=options, gflops_paper=gflops)
+            for name, gflops in (("resnet18", 1.8), ("resnet34", 3.6))
+            for options in ({}, {"shortcut": "A"})
+        ),
+    ),
+    Model(
+        name="resnet",
+        build=resnet_bottleneck,
+        input_shape=(3, 224, 224),
+        numbers=(50, 101, 152),
+        forms=tuple(
+            Form(name=name, options=options, gflops_paper=gflops)
+            for name, gflops in (("resnet50", 3.8), ("resnet101", 7.6), ("resnet152", 11.3))
+            for options in ({}, {"stride_on": "1x1"})
+        ),
+    ),
+    Model(
+        name="plain",
+        build=plain,
+        input_shape=(3, 224, 224),
+        numbers=(18, 34),
+        forms=(
+            Form(name="plain18", gflops_paper=1.8),
+            Form(name="plain34", gflops_paper=3.6),
+        ),
+    ),
+)
 
 
 def conv_layers(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:

@@ -4,10 +4,14 @@ They carry the names of akamaster/pytorch_resnet_cifar10@d5489e8, so that releas
 strictly.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from replab.errors import UserError
 from replab.models.initialisation import INITIALISATIONS
+from replab.models.registry import Form, Model, register
 from replab.models.resnet_blocks import (
     ACTIVATIONS,
     NORMS,
@@ -16,6 +20,7 @@ from replab.models.resnet_blocks import (
     check_choice,
     check_count,
 )
+from replab.models.state_dicts import not_of, residual_blocks
 
 
 class CifarResNet(nn.Module):
@@ -131,3 +136,53 @@ def _cifar(
     check_choice(net, "activation", activation, tuple(ACTIVATIONS))
     check_choice(net, "init", init, tuple(INITIALISATIONS))
     return CifarResNet(n, option, num_classes, in_channels, LayerForm(norm, activation), init)
+
+
+def infer_cifar(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
+    """Name and options of the residual CIFAR net that has these tensors, from its blocks alone.
+
+    A plain net has the tensors of its option-A twin and is taken for it.
+
+    Returns:
+        The name for `replab.models.create` and all its options.
+
+    Raises:
+        UserError: these are not the tensors of a CIFAR net.
+    """
+    stages = residual_blocks(state_dict)
+    n = len(stages.get(1, ()))
+    stem, head = state_dict.get("conv1.weight"), state_dict.get("linear.weight")
+    if stem is None or head is None or stages != {stage: set(range(n)) for stage in (1, 2, 3)}:
+        raise not_of("CIFAR net", "layer1 to layer3 with equally many blocks, conv1 and linear")
+    if n < 1 or stem.dim() != 4 or stem.shape[0] != 16 or head.dim() != 2 or head.shape[1] != 64:
+        raise not_of("CIFAR net", "conv1 with 16 filters and linear with 64 inputs")
+    options = {
+        "shortcut": "B" if "layer2.0.shortcut.0.weight" in state_dict else "A",
+        "num_classes": head.shape[0],
+        "in_channels": stem.shape[1],
+    }
+    return f"cifar_resnet{6 * n + 2}", options
+
+
+register(
+    Model(
+        name="cifar_resnet",
+        build=cifar_resnet,
+        input_shape=(3, 32, 32),
+        numbers="6n+2",
+        forms=tuple(
+            Form(name=f"cifar_resnet{depth}", options=options)
+            for depth in (20, 32, 44, 56, 110, 1202)
+            for options in ({}, {"shortcut": "B"})
+        ),
+        tensor_prefix="linear.weight",
+        infer=infer_cifar,
+    ),
+    Model(
+        name="cifar_plain",
+        build=cifar_plain,
+        input_shape=(3, 32, 32),
+        numbers="6n+2",
+        forms=tuple(Form(name=f"cifar_plain{depth}") for depth in (20, 32, 44, 56, 110)),
+    ),
+)

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from replab.models.initialisation import he_normal
-from replab.models.resnet import check_count
+from replab.models.registry import Form, Model, register
+from replab.models.resnet_blocks import check_count
 
 CONVOLUTIONS: dict[int, tuple[int, int, int, int, int]] = {
     16: (2, 2, 3, 3, 3),  # configuration D
@@ -59,3 +60,15 @@ def vgg(depth: int, *, num_classes: int = 1000, in_channels: int = 3) -> VGG:
     check_count(f"vgg{depth}", "num_classes", num_classes)
     check_count(f"vgg{depth}", "in_channels", in_channels)
     return VGG(CONVOLUTIONS[depth], num_classes, in_channels)
+
+
+# GFLOPs in print: He et al. 2016, section 4.1.
+register(
+    Model(
+        name="vgg",
+        build=vgg,
+        input_shape=(3, 224, 224),
+        numbers=(16, 19),
+        forms=(Form(name="vgg16", gflops_paper=15.3), Form(name="vgg19", gflops_paper=19.6)),
+    )
+)

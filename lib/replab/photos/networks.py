@@ -5,6 +5,7 @@ from pathlib import Path
 
 from replab.claims.shipped_weights import shipped
 from replab.datasets import pose_weights
+from replab.datasets.registry import title
 from replab.errors import MissingData, UserError
 from replab.files import sha256_file
 from replab.keypoints.codecs import Codec, codec
@@ -14,8 +15,6 @@ from replab.topdown.network import PoseNetwork, open_network
 
 OWN = "replab's own small network, trained on {data}; not a published model"
 OWN_PLACE = "results/*/weights/*.safetensors"
-# How the sets that our networks learn from are called.
-DATA = {"lspet": "LSP Extended", "coco": "COCO", "people": "generated people"}
 GET = (
     "give --weights FILE, or run `python -m replab fetch weights:w32-256x192` for the way to "
     "published ones"
@@ -109,9 +108,7 @@ def own_network() -> tuple[Path, str]:
     if not found:
         raise MissingData(f"this checkout holds no pose network of its own ({OWN_PLACE}); {GET}")
     path, about = max(found, key=lambda item: item[1].scores.get("pck", 0.0))
-    name = about.data.get("name", "")
-    family = next((words for key, words in DATA.items() if name.startswith(key)), name)
-    return path, OWN.format(data=family)
+    return path, OWN.format(data=title(about.data.get("name", "")))
 
 
 def _size(path: Path, published: pose_weights.PoseCheckpoint | None) -> tuple[int, int] | None:

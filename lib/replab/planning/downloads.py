@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from replab.datasets import coco_detections, pose_weights
-from replab.datasets.availability import ANNOTATIONS_ONLY
-from replab.datasets.fetch import Entry, entries
+from replab.datasets.fetch import entries
+from replab.datasets.registry import Dataset, whole
 from replab.planning.run_plan import Wanted
 from replab.runs.experiment import Replication
 
@@ -54,21 +53,15 @@ def total(downloads: Iterable[Download]) -> int:
     return sum(download.size or 0 for download in downloads)
 
 
-def _fetched(names: Iterable[str], table: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:
+def _fetched(names: Iterable[str], table: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:
     """What is fetched → the names among those given that open it."""
     found: dict[str, tuple[str, ...]] = {}
     for name in sorted(names):
-        whole = name.removesuffix("-train").removesuffix("-test")
-        if whole in table and whole != ANNOTATIONS_ONLY:
-            found[whole] = (*found.get(whole, ()), name)
+        fetched = whole(name)
+        if fetched in table:
+            found[fetched] = (*found.get(fetched, ()), name)
     return found
 
 
-def _size(entry: Entry) -> int | None:
-    if entry.size is not None:
-        return entry.size
-    # Known, though no program can fetch them by itself.
-    if entry.name == "coco-detections":
-        return coco_detections.PUBLISHED.size
-    known = pose_weights.CHECKPOINTS.get(entry.name.removeprefix("weights:"))
-    return known.bytes if known else None
+def _size(entry: Dataset) -> int | None:
+    return entry.manual_size if entry.size is None else entry.size

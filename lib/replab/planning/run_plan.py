@@ -159,7 +159,7 @@ class _Availability:
         """Why a data set or a file of weights cannot be had; empty if it can."""
         if name not in self._lacks:
             self._lacks[name] = ""
-            from replab.datasets.fetch import ensure_available
+            from replab.datasets.availability import ensure_available
 
             try:
                 ensure_available(name, may_fetch=self._may_fetch)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replab import datasets
+from replab.datasets.registry import is_generated
 from replab.keypoints.skeletons import Skeleton
 from replab.report import gathering, poses, shown_people, skeletons, style
 from replab.runs.record import Record
@@ -125,7 +125,7 @@ def _crops(
     crops, matrices = crops_of(found, people, size, own)
     places = transform(torch.from_numpy(found.joints[list(people)]), matrices).numpy()
     truth = list(places[:, joint])
-    if name in datasets.PEOPLE:
+    if is_generated(name):
         shades = [crop.double().mean(-1).numpy() / 255 for crop in crops]
         return shades, truth, [[] for _ in people]
     seen = found.visible[list(people)] > 0

@@ -3,19 +3,11 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from replab.datasets import registry
 from replab.runs.record import Record
 
 # In the order of preference, where records hold several.
 MEASURES: Mapping[str, str] = MappingProxyType({"ap": "AP", "pck": "PCK@0.2"})
-# Data sets that runs are scored on, by the recipe's `test_data`.
-SETS: Mapping[str, str] = MappingProxyType(
-    {
-        "people-test": "generated people",
-        "lspet-test": "LSP Extended",
-        "coco-val2017": "COCO val2017",
-        "coco-val2017-estimated": "COCO val2017, areas estimated",
-    }
-)
 
 
 def measure(records: Iterable[Record]) -> str:
@@ -35,5 +27,5 @@ def axis_label(records: Iterable[Record], name: str) -> str:
         name: of the score.
     """
     sets = dict.fromkeys(str(r.recipe["test_data"]) for r in records if "test_data" in r.recipe)
-    where = " and ".join(SETS.get(found, found) for found in sets)
+    where = " and ".join(registry.title(found) for found in sets)
     return f"{MEASURES.get(name, name)}{f' on {where}' if where else ''} (%)"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from replab import datasets
 from replab.datasets.lspet import torso_lengths
 from replab.datasets.pose_set import PoseSet
+from replab.datasets.registry import is_generated
 from replab.errors import MissingData
 from replab.keypoints.oks import truth_oks
 from replab.keypoints.skeletons import COCO, LSP, MPII, Skeleton
@@ -70,7 +71,7 @@ def sheet(
         truth, visible = people.joints[numbers], people.visible[numbers]
     windows = _windows(people, numbers, list(found.values()))
     cuts = [
-        _cut(people if name in datasets.PEOPLE else None, person, window)
+        _cut(people if is_generated(name) else None, person, window)
         for person, window in zip(numbers, windows, strict=True)
     ]
     sure = np.ones((1, len(skeleton)))
@@ -122,7 +123,7 @@ def _joints(record: Record, numbers: Sequence[int]) -> NDArray[np.float64]:
 
 def test_set(name: str) -> PoseSet | None:
     """The people of a test set; None where it is not here as it was scored."""
-    if name not in datasets.POSE_SETS:
+    if name not in datasets.names("poses"):
         return None
     try:
         people = datasets.open_poses(name)

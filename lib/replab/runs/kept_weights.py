@@ -44,16 +44,14 @@ def keep(store: Store, spec: RunSpec, result: RunResult) -> dict[str, Any] | Non
 
 def licence_note(data: str) -> str:
     """What is to be known before weights that were trained on a set are passed on."""
-    from replab.datasets.fetch import entries
+    from replab.datasets.registry import registered, whole
 
-    known = entries()
-    # The parts of a set are fetched together: lspet-train and lspet-test as lspet.
-    entry = known.get(data) or known.get(data.partition("-")[0])
-    if entry is None:
+    known = registered().get(whole(data))
+    if known is None or known.fetch is None:
         return f"trained by replab on {data}, which replab generates; no rights of others in it"
     return (
-        f"trained by replab on {data}; licence of that data: {entry.licence}; cite "
-        f"{entry.citation}; see that these terms allow what you do with the weights"
+        f"trained by replab on {data}; licence of that data: {known.licence}; cite "
+        f"{known.citation}; see that these terms allow what you do with the weights"
     )
 
 

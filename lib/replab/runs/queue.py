@@ -224,7 +224,7 @@ class Queue:
 
     def _require_data(self) -> None:
         """Fetch the data of all runs; runs whose data cannot be had fail now."""
-        from replab.datasets.fetch import ensure_available
+        from replab.datasets.availability import ensure_available
 
         for name in sorted({run.registration.data for run in self._open} - {""}):
             try:

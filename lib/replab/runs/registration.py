@@ -163,12 +163,8 @@ class Registration:
 
         return datasets.fingerprint(self.data) if self.data else ""
 
-    def mismatch(self, record: "Record", fingerprint: str = "") -> str:
-        """Why a record does not count for this registration, in one line; empty if it does.
-
-        Args:
-            fingerprint: of the data set; not compared if empty.
-        """
+    def mismatch(self, record: "Record") -> str:
+        """Why a record does not count for this registration, in one line; empty if it does."""
         if record.registration != self.digest:
             return f"it carries another digest than registration {self.name}"
         content = str(record.data["fingerprint"]).partition("+")[0]
@@ -178,7 +174,7 @@ class Registration:
             "profile": (record.profile, self.profile),
             "precision": (record.precision, self.precision),
             "data": (record.data["name"], self.data),
-            "fingerprint of the data": (content, fingerprint or content),
+            "fingerprint of the data": (content, self.fingerprint or content),
             "recipe": (dict(record.recipe), dict(self.recipe)),
         }
         for what, (found, registered) in pairs.items():

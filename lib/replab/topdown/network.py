@@ -17,24 +17,19 @@ from replab.keypoints.affine import normalise
 from replab.keypoints.flips import flip_average
 from replab.keypoints.label_sets import CENTRE_SIGMA, centre_map
 from replab.keypoints.skeletons import COCO, LSP, MPII, Skeleton
+from replab.models import registry
 from replab.models.folding import fold_batch_norm
 from replab.models.identification import Identity, identify
 from replab.models.loading import load, read_checkpoint
 from replab.models.pose_machine import PoseMachine
+from replab.models.registry import Model
 
 # The sets that the papers' networks are made for have different numbers of joints.
 SKELETONS: Mapping[int, Skeleton] = MappingProxyType({len(s): s for s in (COCO, MPII, LSP)})
-# Width and height in px where neither the file nor the user says: of the released weights.
-SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {"coco": (192, 256), "mpii": (256, 256), "lsp": (256, 256)}
-)
-CPM_SIZE = 368, 368
 PRECISIONS = ("fp32", "bf16")
 COLOURS = ("RGB", "BGR")
-# What the names of networks that give heatmaps begin with.
-POSE_NETWORKS = ("pose_", "cpm")
 # Px of the input that the released width of the centre map belongs to.
-CENTRE_SIDE = CPM_SIZE[0]
+CENTRE_SIDE = 368
 
 
 @dataclass(frozen=True)
@@ -273,7 +268,8 @@ def open_network(
     path = Path(path)
     checkpoint = read_checkpoint(path)
     found = identify(checkpoint, path)
-    if not found.model.startswith(POSE_NETWORKS):
+    known = registry.get(found.model)
+    if known is None or known.output != "heatmaps":
         raise UserError(f"{path} is of {found.model}, no pose network; give weights of such a one")
     try:
         net = load(models.create(found.model, **found.options), checkpoint)
@@ -288,7 +284,7 @@ def open_network(
         model=found.model,
         options=found.options,
         skeleton=skeleton,
-        size=_size(size, found, skeleton, path),
+        size=_size(size, found, known, skeleton, path),
         preprocessing=preprocessing,
         precision=precision,
         device=device,
@@ -326,16 +322,17 @@ def _coloured(
 
 
 def _size(
-    size: tuple[int, int] | None, found: Identity, skeleton: Skeleton, path: Path
+    size: tuple[int, int] | None, found: Identity, known: Model, skeleton: Skeleton, path: Path
 ) -> tuple[int, int]:
     told = found.preprocessing.get("size")
-    usual = CPM_SIZE if found.model.startswith("cpm") else SIZES[skeleton.name]
-    chosen = size or told or usual
+    # Published networks take upright crops for COCO, for other sets square ones of that height.
+    _, height, width = known.input_shape
+    chosen = size or told or (width if skeleton is COCO else height, height)
     try:
         width, height = (int(side) for side in chosen)
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: the input size {chosen!r} is not width and height") from error
-    step = 8 if found.model.startswith("cpm") else 32
+    step = known.size_divisor
     if width <= 0 or height <= 0 or width % step or height % step:
         raise UserError(
             f"{path}: an input of {height}×{width} px is impossible; give sides that are "

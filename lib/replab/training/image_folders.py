@@ -23,7 +23,7 @@ from replab.datasets.image_files import (
     scale_crop,
     scaled_size,
 )
-from replab.models.identification import IMAGENET_MEAN
+from replab.models.preprocessing import IMAGENET_MEAN
 from replab.training.distributed import current
 
 if TYPE_CHECKING:

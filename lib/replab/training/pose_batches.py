@@ -20,7 +20,7 @@ from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import Codec, Size
 from replab.keypoints.label_sets import people_of_pictures
 from replab.keypoints.skeletons import Skeleton
-from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
+from replab.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from replab.topdown.crops import crop_batches
 from replab.topdown.network import with_centre_map
 from replab.training.batches import EpochOrder

@@ -21,7 +21,7 @@ from replab.keypoints import augmentation
 from replab.keypoints.affine import warp_opencv
 from replab.keypoints.augmentation import Augmentation, Augmented
 from replab.keypoints.codecs import Codec, Size
-from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
+from replab.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from replab.topdown.crops import crop_places
 from replab.training.pose_batches import (
     Channels,

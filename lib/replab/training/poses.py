@@ -14,8 +14,8 @@ from replab.datasets.pose_set import PoseSet
 from replab.keypoints.augmentation import Augmentation
 from replab.keypoints.codecs import Codec, Size
 from replab.keypoints.skeletons import Skeleton
-from replab.models.identification import IMAGENET_MEAN, IMAGENET_STD
 from replab.models.loading import load_backbone
+from replab.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from replab.options import RunOptions
 from replab.topdown.network import PoseNetwork, Preprocessing
 from replab.training.loop import Batches, Trained, train

@@ -6,9 +6,10 @@ picture is a function of recipe and number, so a smaller set is the beginning of
 """
 
 import contextlib
+import functools
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from replab.datasets.people import annotations, pictures
 from replab.datasets.people.difficulty import level
 from replab.datasets.people.pictures import SPLITS, Recipe
 from replab.datasets.pose_set import PoseSet
+from replab.datasets.registry import Dataset, register
 from replab.errors import UserError
 from replab.keypoints.skeletons import COCO
 from replab.paths import data_dir
@@ -29,6 +31,8 @@ from replab.paths import data_dir
 __all__ = ["NAME", "SIZE", "fingerprint", "load"]
 
 NAME = "people"
+# Pictures of the easy level and the default size in `people-train` and `people-test`.
+COUNTS = {"train": 2_000, "test": 700}
 SIZE = 320, 240  # large enough for people of medium and of large area by COCO's bounds
 LEAST_SIDE, MOST_SIDE = 96, 1024
 MOST_PICTURES = 1_000_000  # ids of both splits lie that far apart
@@ -230,3 +234,30 @@ def _people(
         "areas": np.array([entry["area"] for entry in kept], np.float64),
         "left_out": {"crowd": int(crowd.sum()), "no keypoints": int((~labelled & ~crowd).sum())},
     }
+
+
+def _of_usual_count(call: Callable[..., Any], split: str) -> Any:
+    return call(split, pictures=COUNTS[split])
+
+
+register(
+    Dataset(
+        name=NAME,
+        what="generated people: drawn figures with the annotations of COCO keypoints",
+        licence="Apache-2.0, as the code that draws them",
+        citation="replab.datasets.people",
+        hub=("replab-people", "generated people (replab)"),
+    ),
+    *(
+        Dataset(
+            name=f"{NAME}-{split}",
+            title="generated people",
+            kind="poses",
+            load=functools.partial(_of_usual_count, load, split),
+            fingerprint=functools.partial(_of_usual_count, fingerprint, split),
+            part_of=NAME,
+        )
+        for split in COUNTS
+    ),
+    order=41,
+)

@@ -1,28 +1,12 @@
 """The data and weights behind some records: what they are, whose, and under which licence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
-from replab.datasets.fetch import entries
+from replab.datasets.registry import registered, whole
 from replab.errors import UserError
 from replab.report.handed_in.dossier import Dossier
 from replab.runs.record import Record
-
-# Parts of a set are fetched, licensed and cited as one.
-_PARTS = ("-train", "-test")
-# Pages that tell about a set; none for what this suite draws itself.
-_PAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "cifar10": "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "imagenet": "https://www.image-net.org/",
-        "lspet": "http://sam.johnson.io/research/lspet.html",
-        "mpii-annotations": "http://human-pose.mpi-inf.mpg.de/",
-        "mpii-predictions": "https://github.com/bearpaw/pytorch-pose",
-        "cpm-predictions": "https://github.com/shihenw/convolutional-pose-machines-release",
-        "coco": "https://cocodataset.org/",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -80,26 +64,10 @@ def describe(name: str) -> DataSet:
         UserError: this suite does not know the name.
     """
     name = whole(name)
-    if name == "people":
-        return DataSet(
-            name,
-            "generated people: drawn figures with the annotations of COCO keypoints",
-            "Apache-2.0, as the code that draws them",
-            "replab.datasets.people",
-            "",
-        )
-    entry = entries().get(name)
-    if entry is None:
+    known = registered().get(name)
+    if known is None or not known.what:
         raise UserError(
-            f"a record names the data '{name}', which this replab does not know; name it in "
-            "lib/replab/datasets/fetch.py"
+            f"a record names the data '{name}', which this replab does not know; register it in "
+            "lib/replab/datasets"
         )
-    page = _PAGES.get(name, _PAGES["coco"] if name.startswith("coco-") else "")
-    return DataSet(name, entry.what, entry.licence, entry.citation, page)
-
-
-def whole(name: str) -> str:
-    """The name that a part of a data set is fetched by: `lspet` of `lspet-train`."""
-    for part in _PARTS:
-        name = name.removesuffix(part)
-    return name
+    return DataSet(name, known.what, known.licence, known.citation, known.page)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from replab.claims import selectors
 from replab.claims.ledger import Entry
 from replab.claims.schema import Claim, claim_selectors
-from replab.report.handed_in.data_sets import whole
+from replab.datasets.registry import whole
 from replab.report.handed_in.dossier import Dossier
 from replab.runs.identity import format_variant
 from replab.runs.record import Record

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from replab.datasets import registry
 from replab.report import text
 from replab.report.handed_in import data_sets
 from replab.report.handed_in.dossier import Dossier
@@ -19,19 +20,6 @@ from replab.report.handed_in.evaluations import MEASURES, Network, networks
 from replab.report.tables import markdown
 from replab.runs.identity import format_variant
 
-# Data that networks are scored on → identifier and name, as the Hub's cards have them.
-DATASETS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "cifar10": ("cifar10", "CIFAR-10"),
-        "imagenet": ("imagenet-1k", "ImageNet (ILSVRC2012)"),
-        "people": ("replab-people", "generated people (replab)"),
-        "lspet": ("lspet", "Leeds Sports Pose Extended"),
-        "lsp": ("lsp", "Leeds Sports Pose"),
-        "flic": ("flic", "Frames Labeled in Cinema (FLIC)"),
-        "mpii": ("mpii", "MPII Human Pose"),
-        "coco": ("coco", "COCO keypoints"),
-    }
-)
 _TASKS: Mapping[str, str] = MappingProxyType(
     {
         "image-classification": "Image classification",
@@ -62,10 +50,10 @@ def _card(dossier: Dossier, slug: str, members: list[Network]) -> str:
 
 
 def _dataset(data: str) -> tuple[str, str]:
-    """Identifier and name of a data set; of one that nobody listed, its name here."""
-    name = data_sets.whole(data)
-    name = "coco" if name.startswith("coco-") else name
-    return DATASETS.get(name, (name, name))
+    """Identifier and name of a data set; its name here where no others are registered."""
+    name = registry.whole(data)
+    known = registry.registered().get(name)
+    return (known.hub if known else None) or (name, name)
 
 
 def _result(dossier: Dossier, network: Network) -> dict[str, Any]:
