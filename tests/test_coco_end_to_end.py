@@ -190,7 +190,7 @@ def test_each_variant_trains_what_it_says(here):
         modules = dict(net.named_modules())
         if variant["net"] == "sb-r50":
             assert (training.colour, training.augmentation.half_body) == ("BGR", 0)
-            assert training.ready(net, coco.COCO, precision="fp32", device="cpu").preprocessing
+            assert training.ready(net, coco.COCO, RunOptions()).preprocessing
         else:
             assert (training.colour, training.augmentation.half_body) == ("RGB", 0.3)
             exchanges = sum(name.endswith("fuse_layers.0.1") for name in modules)

@@ -20,6 +20,7 @@ from replab.claims.schema import load
 from replab.datasets import imagenet as images
 from replab.errors import MissingData
 from replab.models.counting import count_macs
+from replab.options import RunOptions
 from replab.runs.experiment import load_replication
 from run_contexts import made_context
 
@@ -49,7 +50,7 @@ def context(experiment, workspace, *, net="resnet18-a", threads=1, told=None, **
         {"net": net},
         replace(experiment.RECIPE, **{**small, **recipe}),
         data="imagenet",
-        threads=threads,
+        options=RunOptions(threads=threads),
         workspace=workspace,
         progress=told or (lambda share, text: None),
     )

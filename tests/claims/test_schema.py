@@ -150,7 +150,7 @@ WRONG_YAML = {
         "train[net=plain,depth={}].train_loss",
         "train[net=plane,depth={}].train_loss",
         "quick.degrades:",
-        "train[net=plane,depth=20].train_loss must fit one variant of train, it fits 0",
+        "no variant of train has net=plane; did you mean plain?",
     ),
     "selector that fits two variants": (
         "train[net=plain,depth={}].train_loss",
@@ -287,7 +287,10 @@ WRONG_ROWS = {
         ROW.replace("released[weights=w2].test_error", ""),
         "nothing decides released.w2.error",
     ),
-    "no variant": (ROW.replace("=w2", "=w3"), "must fit one variant of released, it fits 0"),
+    "no variant": (
+        ROW.replace("=w2", "=w3"),
+        "no variant of released has weights=w3",
+    ),
     "selector": (ROW.replace("[weights=w2]", ""), "'released.test_error' is no selector"),
     "quotes": (ROW.replace("README", '"READ"ME'), "not valid CSV"),
     "encoding": (ROW.encode().replace(b"README", b"\xff"), "not UTF-8"),

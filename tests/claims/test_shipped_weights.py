@@ -1,7 +1,7 @@
 """Committed weights: `check` finds every way in which they are not their record's."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -14,7 +14,7 @@ from replab.recipe import Recipe
 from replab.runs import record as records
 from replab.runs.experiment import RunResult
 from replab.runs.identity import RunSpec
-from replab.runs.provenance import Stopwatch, as_dict
+from replab.runs.provenance import Stopwatch
 
 SPEC = RunSpec(
     paper="demo",
@@ -55,7 +55,7 @@ def ship(tmp_path, monkeypatch):
     def put(about=ABOUT, folder="demo", name="net", metrics=None):
         path = tmp_path / "results" / folder / "weights" / f"{name}.safetensors"
         own_weights.write(path, create("cifar_resnet8"), about)
-        provenance = as_dict(Stopwatch().provenance(device="cpu", throughput=None, engine=""))
+        provenance = asdict(Stopwatch().provenance(device="cpu", throughput=None, engine=""))
         record = records.make(
             SPEC,
             RunResult(metrics or {"test_error": 12.5}),

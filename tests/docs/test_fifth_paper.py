@@ -27,6 +27,7 @@ import torch
 
 from replab import hardware
 from replab.claims import acceptance, printed
+from replab.claims.accepted import load_accepted
 from replab.claims.schema import load
 from replab.cli import main
 from replab.datasets import generated
@@ -321,7 +322,7 @@ def test_the_notebook_keeps_the_house_s_rules_and_leaves_its_figures(reader):
 def test_what_was_changed_on_trial_is_green_again(reader, monkeypatch):
     monkeypatch.setenv("REPLAB_ROOT", str(reader.root))
     forget_replications(monkeypatch)
-    assert acceptance.check(load("wrn"), "quick") == []
+    assert acceptance.check(load_accepted(load("wrn")), "quick") == []
 
 
 def test_a_network_of_another_width_turns_all_counts_red(reader, tmp_path, monkeypatch, capsys):

@@ -66,7 +66,7 @@ def test_statistics(gold, setting, engine, tmp_path):
     assert list(score.as_dict().values()) == pytest.approx(expected, abs=1e-9)
     assert (score.detections, len(scores)) == (about["kept"], about["detections"])
     write_results(tmp_path / "results.json", arrays)
-    assert evaluate(truth, tmp_path / "results.json", engine) == score
+    assert evaluate(truth, tmp_path / "results.json", engine=engine) == score
     assert Matches.of(truth, arrays, engine=engine).score() == pytest.approx(expected, abs=1e-9)
 
 

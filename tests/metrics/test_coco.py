@@ -112,7 +112,7 @@ def test_arrays_lists_and_files_score_alike(tmp_path_factory, case):
     images = np.array([r["image_id"] for r in results], dtype=np.int64)
     scores = np.array([r["score"] for r in results])
     arrays = from_arrays(images, spots[..., :2], spots[..., 2], scores)
-    score = coco.score_files(folder / "gt.json", folder / "dt.json")
+    score = coco.evaluate(folder / "gt.json", folder / "dt.json")
     assert score == coco.evaluate(truth, arrays) == coco.evaluate(read_truth(truth), results)
 
 

@@ -90,7 +90,7 @@ def test_files_that_cannot_be_read(tmp_path):
         coco.evaluate(truth, tmp_path / "none.json")
     (tmp_path / "half.json").write_text(json.dumps(truth)[:50])
     with pytest.raises(UserError, match=r"half\.json is not valid JSON .*person keypoints"):
-        coco.score_files(tmp_path / "half.json", tmp_path / "none.json")
+        coco.evaluate(tmp_path / "half.json", tmp_path / "none.json")
 
 
 TRUTHS = [

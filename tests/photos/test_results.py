@@ -10,7 +10,7 @@ from PIL import Image
 import dotted_people
 from replab.errors import UserError
 from replab.keypoints.skeletons import COCO, LSP
-from replab.metrics.coco import score_files
+from replab.metrics.coco import evaluate
 from replab.photos.boxes import GivenBoxes
 from replab.photos.estimate import estimate
 from replab.photos.listing import entries
@@ -41,7 +41,7 @@ def test_a_result_file_of_coco_s_joints_is_scored_by_coco_s_evaluator(tmp_path, 
     truth = tmp_path / "truth.json"
     truth.write_text(json.dumps(people.truth))
     for engine in ("pycocotools", "hotcoco"):
-        found = score_files(truth, out / KEYPOINTS, engine=engine)
+        found = evaluate(truth, out / KEYPOINTS, engine=engine)
         assert found.as_dict()["AP"] > 0.9
     from pycocotools.coco import COCO as Reference
 

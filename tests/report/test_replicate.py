@@ -106,7 +106,7 @@ class TestUserErrors:
             (["claims", "mini", "--records", "committed"], ["accepted.json", "accept mini"]),
             (["accept", "mini"], ["nothing to accept"]),
             (["import", "nowhere.json"], ["nowhere.json"]),
-            (["fetch", "nope"], ["nope", "cifar10"]),
+            (["fetch", "nope"], ["'nope'", "nearest"]),
             (["score", "cifar10", "--weights", "no.th"], ["cifar10", "fetch"]),
         ],
         ids=lambda value: "-".join(value) if isinstance(value, list) else None,

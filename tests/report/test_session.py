@@ -1,5 +1,7 @@
 """What a notebook holds: figures and tables, or a line that says what they need."""
 
+import json
+
 import pytest
 
 from replab.claims.ledger import build
@@ -98,3 +100,16 @@ def test_reported_numbers_by_label(session):
     for claim in ("table1.none", "quick.order"):
         with pytest.raises(UserError, match=f"no number is printed in {claim}"):
             session.reported({"sum": claim})
+
+
+def test_records_of_another_paper_are_cited_by_id(session, checkout):
+    record = session.records[0]
+    folder = checkout.root / "results" / "other" / "runs"
+    folder.mkdir(parents=True)
+    (folder / f"{record.id}.json").write_text(json.dumps(record.as_dict()))
+    assert session.cite(record.id) == [record]
+    with pytest.raises(UserError, match="no paper has a committed record 0000"):
+        session.cite("0" * 16)
+    (folder / f"{'0' * 16}.json").write_text(json.dumps(record.as_dict()))
+    with pytest.raises(UserError, match="holds another record"):
+        session.cite("0" * 16)

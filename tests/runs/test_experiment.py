@@ -22,7 +22,8 @@ def test_papers(tiny):
 @pytest.mark.parametrize("name", ["vgg", "", "../tiny", "Tiny", "tiny/"])
 def test_no_such_paper(tiny, name):
     text = message(experiment.require_paper, name)
-    assert text == f"no paper '{name}'; there are: tiny"
+    assert text.startswith(f"no paper '{name}'")
+    assert text.endswith("; there are: tiny")
 
 
 def test_profiles():

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -243,7 +244,7 @@ def test_no_path_of_this_machine(tiny, monkeypatch):
 
 def test_provenance(tiny):
     watch = provenance.Stopwatch(already_s=100)
-    found = provenance.as_dict(watch.provenance(device="cpu", throughput=3.14159))
+    found = asdict(watch.provenance(device="cpu", throughput=3.14159))
     assert set(found) == {*ORIGIN, "engine", "ranks", "sessions", "finished"}
     assert (found["ranks"], found["sessions"]) == (1, 1)
     assert found["versions"]["python"] == platform.python_version()

@@ -361,9 +361,7 @@ class TestExperiment:
             if (s.variant["heatmap"], s.variant["codec"]) == ("64x48", "released")
         )
         told = []
-        context = make_context(
-            spec, "cpu", 1, "eager", tmp_path, lambda *words: told.append(words)
-        )
+        context = make_context(spec, RunOptions(), tmp_path, lambda *words: told.append(words))
         metrics = ceilings.CEILINGS.function(context).metrics
         assert metrics["people"] == len(datasets.open_poses("people-test"))
         for suffix in ("", "_exact", "_beyond"):

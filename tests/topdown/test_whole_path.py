@@ -12,7 +12,7 @@ from replab.errors import UserError
 from replab.keypoints.affine import transform
 from replab.keypoints.boxes import centre_scale
 from replab.keypoints.codecs import codec
-from replab.metrics.coco import METRICS, score_files
+from replab.metrics.coco import METRICS, evaluate
 from replab.models import create, load
 from replab.models.loading import read_checkpoint
 from replab.models.registry import infer
@@ -99,7 +99,7 @@ def test_as_the_usual_path(request, photographs, tmp_path, weights, boxes, count
     np.testing.assert_allclose(mine[:, 2:][:, places], theirs[:, 2:][:, places], atol=1e-3)
     for metric, number in zip(METRICS, statistics, strict=True):
         assert getattr(found.score, metric) == pytest.approx(number, abs=1e-9)
-        assert getattr(score_files(photographs.annotations, ours), metric) == pytest.approx(number)
+        assert getattr(evaluate(photographs.annotations, ours), metric) == pytest.approx(number)
     assert found.about.box_source == poses.box_source
     assert (poses.box_source == "gt") == (boxes == "gt")
 

@@ -85,6 +85,24 @@ def machine(paper: Paper, profile: str, store: Store) -> list[Record]:
     return _read_all(store.folder / "runs" / paper.name, content, mend)
 
 
+def cited(run: str) -> Record:
+    """A committed record of any paper, by its id: how one paper cites the runs of another.
+
+    Raises:
+        UserError: no accepted ledger rests on such a record, or it is broken.
+    """
+    found = list(paths.root().glob(f"results/*/runs/{run}.json"))
+    if not found:
+        raise UserError(
+            f"no paper has a committed record {run}; take an id from results/PAPER/runs, or "
+            "accept its paper first"
+        )
+    record = records.read(found[0])
+    if record.id != run:
+        raise UserError(f"{found[0]} holds another record, {record.id}; restore it from git")
+    return record
+
+
 def _read_all(folder: Path, content: dict[str, Any], mend: str) -> list[Record]:
     found = []
     for run in content["runs"]:

@@ -62,6 +62,14 @@ class Session:
             )
         return sorted(found, key=lambda r: r.seed)
 
+    def cite(self, *runs: str) -> list[Record]:
+        """Committed records of other papers, by their ids.
+
+        Raises:
+            UserError: there is no such committed record.
+        """
+        return [evidence.cited(run) for run in runs]
+
     def first(self, *experiments: str) -> list[Record]:
         """Records of the first of some experiments that this profile has run.
 
