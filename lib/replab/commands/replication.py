@@ -148,10 +148,12 @@ def regress(options: Namespace) -> int:
     from replab.runs import clusters
     from replab.runs.store import Store
 
-    names = options.papers or [n for n in papers() if options.profile in accepted_profiles(n)]
+    requests = [requested(options, name) for name in options.papers or papers()]
+    if not options.papers:
+        requests = [r for r in requests if r.profile in accepted_profiles(r.paper)]
     report: dict[str, list[dict[str, str]]] = {}
     worse, lines = [], []
-    for request in [requested(options, name) for name in names]:
+    for request in requests:
         paper, label = load(request.paper), f"{request.paper}, profile {request.profile}"
         with clusters.choose(
             request.executor, request.executor_options, wait=request.wait
