@@ -1,6 +1,7 @@
 """What a notebook holds: figures and tables, or a line that says what they need."""
 
-import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from replab.report.session import Session
 from replab.runs.experiment import RunResult, load_replication
 from replab.runs.identity import plan_runs
 from replab.runs.record import make
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -103,13 +106,14 @@ def test_reported_numbers_by_label(session):
 
 
 def test_records_of_another_paper_are_cited_by_id(session, checkout):
-    record = session.records[0]
+    committed = next((ROOT / "results/resnet/runs").glob("*.json"))
     folder = checkout.root / "results" / "other" / "runs"
     folder.mkdir(parents=True)
-    (folder / f"{record.id}.json").write_text(json.dumps(record.as_dict()))
-    assert session.cite(record.id) == [record]
+    shutil.copy(committed, folder)
+    (record,) = session.cite(committed.stem)
+    assert (record.id, record.paper) == (committed.stem, "resnet")
     with pytest.raises(UserError, match="no paper has a committed record 0000"):
         session.cite("0" * 16)
-    (folder / f"{'0' * 16}.json").write_text(json.dumps(record.as_dict()))
+    shutil.copy(committed, folder / f"{'0' * 16}.json")
     with pytest.raises(UserError, match="holds another record"):
         session.cite("0" * 16)

@@ -103,8 +103,8 @@ def train(
     """
     ranks, device = distributed.current(), distributed.begin_training(options.device)
     options = replace(options, device=device)
-    if options.engine == "compiled" and not ranks.alone:
-        raise UserError("several processes train networks eagerly: no --engine compiled")
+    if not ranks.alone:
+        options = _for_ranks(options)
     iterations, batch_size = recipe.iterations, recipe.batch_size
     history = History()
     schedule = schedules.from_recipe(recipe, history)
@@ -122,14 +122,11 @@ def train(
     unread: list[tuple[torch.Tensor, torch.Tensor]] = []
     drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
     model.train()
-    if not ranks.alone:
-        options = replace(options, engine="eager")
-    elif began_with:
+    if began_with and ranks.alone:
         options = replace(options, engine=began_with)
     elif options.engine == "auto":
         options = engines.choose(
-            model,
-            batches.batch(first),
+            *(model, batches.batch(first)),
             lambda net, how: make_step(net, _optimiser(net, recipe), objective, how),
             iterations=iterations - first,
             options=options,
@@ -164,16 +161,22 @@ def train(
                 model.train()
                 aside += time.monotonic() - paused
             if checkpoint and (due or last) and ranks.first:
-                paused = time.monotonic()
-                _save(checkpoint, about, done, model, optimiser, history, options.engine)
+                pause = _save(checkpoint, about, done, model, optimiser, history, options.engine)
                 saved = time.monotonic()
-                affordable = min(
-                    (saved - paused) / CHECKPOINT_SHARE, CHECKPOINT_APART * CHECKPOINT_EVERY_S
-                )
-                pause = max(CHECKPOINT_EVERY_S, affordable)
     seconds = time.monotonic() - began - aside
     images = (iterations - first) * batch_size
     return Trained(history, images / seconds if images > 0 else 0.0, step.engine)
+
+
+def _for_ranks(options: RunOptions) -> RunOptions:
+    """The options of several processes, which train networks eagerly.
+
+    Raises:
+        UserError: networks are to be compiled.
+    """
+    if options.engine == "compiled":
+        raise UserError("several processes train networks eagerly: no --engine compiled")
+    return replace(options, engine="eager")
 
 
 def _asked(evaluate: Callable[[nn.Module], float], model: nn.Module) -> float:
@@ -230,7 +233,13 @@ def _save(
     optimiser: torch.optim.Optimizer,
     history: History,
     engine: str,
-) -> None:
+) -> float:
+    """Write a checkpoint.
+
+    Returns:
+        Seconds until the next one is due.
+    """
+    began = time.monotonic()
     state = {
         "about": about,
         "engine": engine,
@@ -242,6 +251,8 @@ def _save(
         "tests": history.tests,
     }
     checkpoints.save(path, state)
+    affordable = (time.monotonic() - began) / CHECKPOINT_SHARE
+    return max(CHECKPOINT_EVERY_S, min(affordable, CHECKPOINT_APART * CHECKPOINT_EVERY_S))
 
 
 def _resume(
