@@ -14,6 +14,7 @@ from replab.planning.request import Request, parse_seeds
         ({"device": "cdua"}, "no device 'cdua'; did you mean cuda?"),
         ({"device": "cpu0"}, "no device 'cpu0'; did you mean cpu?"),
         ({"device": ""}, "no device ''"),
+        ({"device": "cuda:one"}, "no device 'cuda:one'"),
         ({"precision": "fp16"}, "no precision 'fp16'; did you mean"),
         ({"precision": "bfloat16"}, "no precision 'bfloat16'"),
         ({"engine": "compield"}, "no engine 'compield'; did you mean compiled?"),
@@ -71,6 +72,7 @@ def test_seeds_that_are_some():
         (["replicate", "resnet", "--only", "tabel6.*"], "no runs that fit 'tabel6.*'"),
         (["replicate", "resnet", "-p", "top_off_loss=2"], "did you mean top_of_loss?"),
         (["replicate", "resnet", "-p", "records=machine"], "-p records="),
+        (["replicate", "resnet", "-p", "seeds=3"], "-p seeds="),
         (["replicate", "resnet", "--executor", "slrum"], "--executor slrum"),
         (["replicate", "resnet", "--device", "gpu"], "no device 'gpu'"),
         (["run", "resnet", "cuonts"], "no experiment 'cuonts'; did you mean counts?"),
@@ -95,6 +97,7 @@ def test_command_lines(words, said, capsys, tmp_path, monkeypatch):
         ["replicate", "resnet", "--seed", "3"],
         ["replicate", "resnet", "--worker", "3"],
         ["replicate", "resnet", "--engine", "fast"],
+        ["replicate", "resnet", "--workers", "0"],
         ["replciate", "resnet"],
     ],
 )

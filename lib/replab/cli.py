@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     machine = argparse.ArgumentParser(add_help=False)
     machine.add_argument("--seeds", default="", help="how many (5), a range (3-5) or a list (0,4)")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    machine.add_argument("--workers", type=int, help="processes (one a core, or one a GPU)")
+    machine.add_argument("--workers", type=_positive, help="processes (one a core, or one a GPU)")
     machine.add_argument(
         "--ranks",
         type=int,

@@ -19,8 +19,8 @@ def device_class(device: str) -> str:
     Raises:
         UserError: the device is of no known class.
     """
-    kind = device.split(":", 1)[0]
-    if kind not in DEVICE_CLASSES:
+    kind, colon, number = device.partition(":")
+    if kind not in DEVICE_CLASSES or (colon and not number.isdecimal()):
         raise UserError(
             f"no device {device!r}{nearest(kind, DEVICE_CLASSES)}; there are: auto, "
             f"{', '.join(DEVICE_CLASSES)}"

@@ -51,3 +51,7 @@ class RunOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"--{name} {value}: give 1 or more")
+        if self.ranks > 1 and self.engine == "compiled":
+            raise UserError(
+                f"--ranks {self.ranks} trains networks eagerly; leave --engine compiled out"
+            )

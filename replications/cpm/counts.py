@@ -36,4 +36,4 @@ def count(context: RunContext) -> RunResult:
     return RunResult(metrics, model=name)
 
 
-COUNTS = counted_poses.counts(VARIANTS, function=count)
+COUNTS = counted_poses.counts(VARIANTS, function=count, metrics=("params", "macs", "gmacs"))

@@ -54,5 +54,5 @@ COUNTS = counted_poses.counts(
     COUNTED,
     recipe=Recipe(),
     function=count,
-    further=("gflops_percent_of_sb152", "half_of_hourglass8"),
+    metrics=(*counted_poses.METRICS, "gflops_percent_of_sb152", "half_of_hourglass8"),
 )

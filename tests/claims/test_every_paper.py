@@ -1,6 +1,7 @@
 """What holds for the claims of every paper of this checkout."""
 
 import csv
+import json
 import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -122,6 +123,7 @@ MISSPELT = {
     "cifar[net=plain,depth=21].test_error": "no variant of cifar has depth=21",
     "cifar[net=plain;depth=20].test_error": "has net=plain;depth=20",
     "imagenet[net=resnet34-a].top1_10corp": "has no metric 'top1_10corp'; did you mean",
+    "counts[model=vgg16,model=vgg16].params": "model stands twice",
     "counts.params": "'counts.params' is no selector",
     "counts[model].params": "'model' is not key=value",
 }
@@ -143,3 +145,14 @@ def test_a_misspelt_selector_is_refused_by_name(selector, tmp_path, monkeypatch)
     assert str(error.value).startswith("replications/resnet/claims.csv:2: ")
     assert MISSPELT[selector] in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_declared_metrics_are_those_that_runs_give(paper):
+    """Of each experiment that has committed records: a claim may select what some run gives."""
+    given = {}
+    for path in (ROOT / "results" / paper.name / "runs").glob("*.json"):
+        record = json.loads(path.read_text())
+        given.setdefault(record["experiment"], set()).update(record["metrics"])
+    assert given
+    for name, experiment in paper.replication.experiments.items():
+        assert set(experiment.metrics) <= given.get(name, set(experiment.metrics)), name

@@ -369,6 +369,16 @@ def test_a_gap_may_take_its_bound_from_a_print(demo):
     assert "not both" in failure(demo)
 
 
+def test_a_scaled_gap_may_take_its_bound_from_a_print(demo):
+    gap = "    gap:\n      plus:"
+    printed = "    gap:\n      at_least_printed: table1.rival.error\n      plus:"
+    demo.edit("paper.yaml", gap, printed)
+    scaled = [c.test for c in demo.load().claims.values() if c.supports]
+    assert [t.at_least for t in scaled if isinstance(t, Gap)] == [9.38]
+    demo.edit("paper.yaml", "table1.rival.error", "table1.rivals.error")
+    assert "no such id as table1.rivals.error" in failure(demo)
+
+
 def test_a_relative_margin_around_zero_is_refused(demo):
     demo.edit("claims.csv", "gflops,3.6,GFLOPs", "gflops,0.0,GFLOPs")
     assert "a relative margin around a printed 0 means nothing" in failure(demo)

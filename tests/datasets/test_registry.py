@@ -62,3 +62,12 @@ def test_names_that_only_reports_use(name):
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="cifar10 is registered already"):
         register(Dataset(name="cifar10"))
+
+
+def test_incomplete_or_doubled_registrations_are_refused():
+    twin = Dataset(name="twin")
+    for sets, said in (((), "no data set"), ((twin, twin), "twin is registered already")):
+        with pytest.raises(ValueError, match=said):
+            register(*sets)
+    with pytest.raises(ValueError, match="takes load and fingerprint"):
+        Dataset(name="toy", kind="images")

@@ -1,5 +1,7 @@
 """Models are found by name, in one order, each registered once."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -69,3 +71,20 @@ def test_state_dicts_are_told_by_one_family():
             names = registry.create(name).state_dict()
         prefixes = [model.tensor_prefix for model in registered() if model.infer]
         assert sum(any(own.startswith(prefix) for own in names) for prefix in prefixes) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "resnet50"}, "resnet50 is registered already, as resnet{50,101,152}"),
+        ({"name": "resnet", "numbers": (20, 34)}, "resnet34 is registered already"),
+        ({"name": "cpm"}, "cpm is registered already"),
+        ({"name": "toy", "forms": (Form(name="toyy"),)}, "no such name as toyy"),
+        ({"name": "toy", "infer": lambda tensors: ("toy", {})}, "tensor_prefix"),
+    ],
+)
+def test_what_would_stand_in_another_s_place_is_refused(fields, said):
+    registered()
+    with pytest.raises(ValueError, match=re.escape(said)):
+        register(Model(build=nn.Identity, input_shape=(3, 32, 32), **fields))
+    assert registry.get("toy") is None

@@ -210,21 +210,27 @@ def _tests(
                 raise document.error((section, claim), "no such id in claims.csv")
             if claim in tests:
                 raise document.error((section, claim), f"also stands under {tests[claim][0]}")
-            tests[claim] = (section, _with_printed_bound(document, claim, test, rows))
+            prints = {other: row["reported"] for other, row in rows.items()}
+            place = (section, claim, "at_least_printed")
+            tests[claim] = (section, _with_printed_bound(document, place, test, prints))
     return tests
 
 
 def _with_printed_bound(
-    document: yaml_lines.LinedYaml, claim: str, test: Test, rows: Mapping[str, Any]
+    document: yaml_lines.LinedYaml, place: tuple[str, ...], test: Test, prints: Mapping[str, str]
 ) -> Test:
-    """A gap whose bound another claim prints gets that number; any other test stays as it is."""
+    """A gap whose bound another claim prints gets that number; any other test stays as it is.
+
+    Args:
+        place: of the reference to the other claim.
+        prints: what each claim of the paper reports.
+    """
     if not isinstance(test, Gap) or test.at_least_printed is None:
         return test
-    place = ("gaps", claim, "at_least_printed")
-    if test.at_least_printed not in rows:
+    if test.at_least_printed not in prints:
         raise document.error(place, f"no such id as {test.at_least_printed} in claims.csv")
     try:
-        bound = printed.parse(rows[test.at_least_printed]["reported"]).value
+        bound = printed.parse(prints[test.at_least_printed]).value
     except ValueError as error:
         raise document.error(place, str(error)) from error
     return test.model_copy(update={"at_least": bound})
@@ -305,6 +311,8 @@ def _scaled_claim(
         raise document.error((*place, "supports"), f"{scaled.supports} is no claim of the paper")
     if scaled.tolerance not in content.tolerances:
         raise document.error((*place, "tolerance"), f"no tolerance class '{scaled.tolerance}'")
+    test = scaled.ordering or scaled.gap or scaled.trend
+    prints = {c.id: c.reported for c in claims.values() if c.supports is None}
     return Claim(
         id=claim,
         locus=scaled.locus,
@@ -317,7 +325,8 @@ def _scaled_claim(
         tolerance=scaled.tolerance,
         gate=True,
         note="",
-        test=scaled.ordering or scaled.gap or scaled.trend,
+        test=test
+        and _with_printed_bound(document, (*place, "gap", "at_least_printed"), test, prints),
         supports=scaled.supports,
         powered=scaled.powered,
         profile=scaled.profile,

@@ -41,11 +41,13 @@ def parse(text: str) -> Selector:
     match = _SELECTOR.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"'{text}' is no selector such as train[net=plain,depth=20].test_error")
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for word in filter(None, match["variant"].split(",")):
         key, equals, value = word.partition("=")
         if not equals:
             raise ValueError(f"'{text}': '{word}' is not key=value")
+        if key.strip() in dict(pairs):
+            raise ValueError(f"'{text}': {key.strip()} stands twice")
         pairs.append((key.strip(), value.strip()))
     return Selector(match["experiment"], tuple(pairs), match["metric"])
 

@@ -155,6 +155,7 @@ def regress(options: Namespace) -> int:
     worse, lines = [], []
     for request in requests:
         paper, label = load(request.paper), f"{request.paper}, profile {request.profile}"
+        accepted = load_accepted(paper)
         with clusters.choose(
             request.executor, request.executor_options, wait=request.wait
         ) as cluster:
@@ -164,7 +165,7 @@ def regress(options: Namespace) -> int:
             lines.append(f"{label}: {left_line(fresh)}")
             continue
         skipped = [*fresh.skipped.values()]
-        found = regress(load_accepted(paper), fresh.ledger, fresh.records, skipped)
+        found = regress(accepted, fresh.ledger, fresh.records, skipped)
         report[paper.name] = [asdict(c) for c in found]
         states = [c.state for c in found]
         counts = ", ".join(f"{states.count(s)} {s}" for s in ("ok", "worse", "not compared"))

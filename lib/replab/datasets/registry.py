@@ -63,6 +63,10 @@ class Dataset:
     size: int | None = None
     manual_size: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.kind and _not_opened in (self.load, self.fingerprint):
+            raise ValueError(f"{self.name}: a set of {self.kind} takes load and fingerprint")
+
 
 _groups: list[tuple[int, tuple[Dataset, ...]]] = []
 
@@ -76,9 +80,11 @@ def register(*datasets: Dataset, order: int = 70) -> None:
     Raises:
         ValueError: a name is taken.
     """
-    names = [known.name for _, group in _groups for known in group]
+    if not datasets:
+        raise ValueError("no data set is given")
+    names = [known.name for known in (*datasets, *(d for _, group in _groups for d in group))]
     for dataset in datasets:
-        if dataset.name in names:
+        if names.count(dataset.name) > 1:
             raise ValueError(f"a data set {dataset.name} is registered already")
     _groups.append((order, datasets))
 
@@ -90,7 +96,11 @@ def registered() -> Mapping[str, Dataset]:
     for module in pkgutil.iter_modules(package.__path__, f"{__package__}."):
         importlib.import_module(module.name)
     groups = sorted(_groups, key=lambda group: (group[0], group[1][0].name))
-    return MappingProxyType({known.name: known for _, group in groups for known in group})
+    found = {known.name: known for _, group in groups for known in group}
+    for known in found.values():
+        if known.part_of and known.part_of not in found:
+            raise ValueError(f"{known.name} is part of {known.part_of}, which is not registered")
+    return MappingProxyType(found)
 
 
 def names(*kinds: str) -> list[str]:

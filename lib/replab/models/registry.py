@@ -57,6 +57,9 @@ class Model:
         tensor_prefix: of a tensor's name, by which a state dict is known to be of this family.
         infer: name and options from such a state dict; raises UserError for an incomplete one.
         alias: name in the training checkpoints of its authors, which leaves the number out.
+
+    Raises:
+        ValueError: a form is of another name, or `infer` stands without a prefix.
     """
 
     name: str
@@ -70,6 +73,22 @@ class Model:
     tensor_prefix: str = ""
     infer: Callable[[Mapping[str, Tensor]], Inferred] | None = None
     alias: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.infer is not None and not self.tensor_prefix:
+            raise ValueError(f"model {self.pattern}: infer takes a tensor_prefix")
+        for form in self.forms:
+            if self.number(form.name) is None:
+                raise ValueError(f"model {self.pattern}: no such name as {form.name} of a form")
+
+    @property
+    def fixed_names(self) -> list[str]:
+        """Names that are known without a constructor: all but those of an open family."""
+        if not self.numbers:
+            return [self.name]
+        if isinstance(self.numbers, str):
+            return [form.name for form in self.forms]
+        return [f"{self.name}{number}" for number in self.numbers]
 
     @property
     def pattern(self) -> str:
@@ -104,8 +123,14 @@ def register(*models: Model) -> None:
         ValueError: a name is taken.
     """
     for model in models:
-        if model.pattern in (known.pattern for known in _models):
-            raise ValueError(f"a model {model.pattern} is registered already")
+        for known in _models:
+            taken = [n for n in model.fixed_names if known.number(n) is not None]
+            taken += [n for n in known.fixed_names if model.number(n) is not None]
+            if taken or model.pattern == known.pattern:
+                raise ValueError(
+                    f"a model {(taken or [model.pattern])[0]} is registered already, as "
+                    f"{known.pattern}"
+                )
         _models.append(model)
 
 

@@ -24,6 +24,7 @@ CHECK_TAG = "nbval-check-output"
 # Parameters that every notebook has and commands set.
 OWN_PARAMETERS = {
     "profile": "use --profile instead",
+    "seeds": "use --seeds instead",
     "records": "`replicate` shows this machine's, `render` the committed ones",
 }
 # Parameters that are paths or secrets have no place here: they would be committed.

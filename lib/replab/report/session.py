@@ -279,17 +279,19 @@ def open_paper(
         UserError: unknown paper, profile, seeds or records; a record is missing.
         CheckFailed: runs failed.
     """
-    loaded = load(paper)
+    loaded, chosen = load(paper), parse_seeds(seeds)
     require_profile(profile)
     if records == COMPUTE:
         options = RunOptions(device="auto", engine="auto")
-        request = Request(paper=paper, profile=profile, seeds=parse_seeds(seeds), options=options)
+        request = Request(paper=paper, profile=profile, seeds=chosen, options=options)
         done = replicate(loaded, plan(loaded, request), Store())
         return Session(loaded, done.ledger, done.records)
     if records not in SOURCES:
         raise UserError(
             f"records={records!r}{nearest(records, SOURCES)}; there are: {', '.join(SOURCES)}"
         )
+    if chosen and records == evidence.COMMITTED:
+        raise UserError(f"seeds={seeds!r} asks for runs; set records to {COMPUTE!r}")
     if records == evidence.COMMITTED:
         found = evidence.committed(loaded, profile)[1]
     else:

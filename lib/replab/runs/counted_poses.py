@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from replab.models.counting import Macs
 
 NAME = "counts"
+# What `count` gives.
+METRICS = ("params", "macs", "gmacs", "gflops")
 # Joints of COCO, whose tables most networks stand in; a variant may name another number.
 NUM_JOINTS = 17
 
@@ -78,7 +80,7 @@ def counts(
     *,
     recipe: CountRecipe | None = None,
     function: Callable[[RunContext], RunResult] = count,
-    further: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = METRICS,
 ) -> Experiment:
     """The experiment `counts` of a paper, the same in all profiles.
 
@@ -86,12 +88,12 @@ def counts(
         variants: each a `model`, an `input` and options of the network.
         recipe: what `function` is told.
         function: `count`, or one that adds metrics of the paper's own to what it gives.
-        further: names of these.
+        metrics: names of all that it gives.
     """
     plan = Plan(tuple(variants), recipe=recipe or CountRecipe())
     return Experiment(
         name=NAME,
-        metrics=("params", "macs", "gmacs", "gflops", *further),
+        metrics=metrics,
         version=1,
         changelog={1: "first version"},
         function=function,

@@ -140,8 +140,6 @@ def _place_ranks(options: RunOptions) -> Placement:
     device, ranks = options.device, options.ranks
     if device not in ("cpu", "cuda"):
         raise UserError(f"--ranks {ranks} is for --device cuda or cpu, not for {device}")
-    if options.engine == "compiled":
-        raise UserError(f"--ranks {ranks} trains networks eagerly; leave --engine compiled out")
     if device == "cuda":
         import torch
 

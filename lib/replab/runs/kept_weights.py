@@ -44,14 +44,16 @@ def keep(store: Store, spec: RunSpec, result: RunResult) -> dict[str, Any] | Non
 
 def licence_note(data: str) -> str:
     """What is to be known before weights that were trained on a set are passed on."""
-    from replab.datasets.registry import registered, whole
+    from replab.datasets.registry import is_generated, registered, whole
 
-    known = registered().get(whole(data))
-    if known is None or known.fetch is None:
+    if is_generated(data):
         return f"trained by replab on {data}, which replab generates; no rights of others in it"
+    known = registered().get(whole(data))
+    licence = known.licence if known and known.licence else "unknown"
+    cite = f"; cite {known.citation}" if known and known.citation else ""
     return (
-        f"trained by replab on {data}; licence of that data: {known.licence}; cite "
-        f"{known.citation}; see that these terms allow what you do with the weights"
+        f"trained by replab on {data}; licence of that data: {licence}{cite}; see that these "
+        "terms allow what you do with the weights"
     )
 
 
