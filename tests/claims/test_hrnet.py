@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from replab.claims import printed
 from replab.claims.claim import claim_selectors
 from replab.claims.ledger import build
 from replab.datasets import coco, coco_detections, pose_weights
@@ -147,3 +148,10 @@ def test_boxes_are_part_of_a_run_s_identity(paper):
         name = str(spec.variant["weights"])
         assert experiment.fetches(spec.variant)[0] == f"weights:{name}"
         assert pose_weights.describe(name).name == name
+
+
+def test_the_print_that_a_recipe_holds_is_the_claim_s(paper):
+    """Committed records hold it, so it stays in the recipe; it must not differ from the row."""
+    (recipe,) = {p.recipe for p in paper.replication.experiments["counts"].plans.values()}
+    reported = paper.claims["table1.hourglass8.256x192.gflops"].reported
+    assert recipe.hourglass8_gflops == printed.parse(reported).value

@@ -229,3 +229,12 @@ def test_costs_of_scoring_are_the_counted_ones(paper, counted):
         size = f"{known.size[1]}x{known.size[0]}"
         work = experiment.cost(variant, {}) / (2e-3 * 6352)
         assert work == pytest.approx(gmacs[known.model, size], abs=5e-4)
+
+
+def test_the_prints_that_a_recipe_holds_are_the_claims(paper):
+    beside = paper.replication.experiments["released"].plans["paper"].recipe.beside
+    for weights, prints in beside.items():
+        size = weights.removeprefix("sb-r50-")
+        for method, value in prints.items():
+            claim = paper.claims[f"table2.{method.replace('_', '-')}.{size}.ap"]
+            assert printed.parse(claim.reported).value == value
