@@ -128,6 +128,14 @@ class TestUserErrors:
         assert done.returncode == 2
         assert checkout.one_line(done.stderr).startswith("error: replications/mini/paper.yaml:3: ")
 
+    def test_a_notebook_that_takes_no_records_is_refused_before_the_runs(self, checkout):
+        path = checkout.root / "notebooks/mini.ipynb"
+        path.write_text(path.read_text().replace('records = \\"compute\\"\\n', ""))
+        done = checkout.replab("replicate", "mini")
+        assert done.returncode == 2
+        assert "lacks the parameter records" in checkout.one_line(done.stderr)
+        assert not (checkout.root / ".replab/runs").exists()
+
 
 class TestOtherCommands:
     @pytest.mark.parametrize(

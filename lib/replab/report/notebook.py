@@ -86,6 +86,12 @@ def parameters(paper: str) -> dict[str, Value]:
         for statement in ast.parse(cell.source).body:
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 found[statement.targets[0].id] = ast.literal_eval(statement.value)
+        lacking = ", ".join(name for name in OWN_PARAMETERS if name not in found)
+        if lacking:
+            raise UserError(
+                f"notebooks/{paper}.ipynb lacks the parameter {lacking}; add it to the cell "
+                "tagged 'parameters' and give it to open_paper, as notebooks/resnet.ipynb does"
+            )
         return found
     raise UserError(f"notebooks/{paper}.ipynb has no cell tagged 'parameters'; tag one")
 
@@ -183,6 +189,7 @@ def _rendered(
     paper: str, profile: str, values: Mapping[str, Value], records: str
 ) -> tuple[Path, Any]:
     """Execute a notebook and keep it and its figures; where it stands, and its content."""
+    parameters(paper)  # refuses a notebook that would show other records
     target = rendered_path(paper, profile)
     work = paths.store_dir() / "render" / f"{paper}-{profile}-{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
