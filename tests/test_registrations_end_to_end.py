@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "helpers" / "toy"
 
-# One process for all commands, since each would import torch anew.
+# One process for all commands, since each would import torch again.
 COMMANDS = """
 import contextlib, io, json, sys
 import replab

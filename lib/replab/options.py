@@ -8,6 +8,8 @@ from replab.recipe import nearest
 
 PRECISIONS = ("fp32", "bf16")
 ENGINES = ("auto", "eager", "compiled")
+# The executor that is this machine.
+LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,8 +33,10 @@ def accepted_profiles(paper: str) -> list[str]:
     return [p for p in PROFILES if evidence.accepted_path(paper, p).is_file()]
 
 
-def load_accepted(paper: Paper, *, built: Ledger | None = None) -> Accepted:
-    """Everything that was accepted of a paper.
+def load_accepted(
+    paper: Paper, *, profile: str | None = None, built: Ledger | None = None
+) -> Accepted:
+    """What was accepted of a paper, under all profiles or one.
 
     Args:
         built: the ledger of one of its profiles, if it was decided just now.
@@ -43,12 +45,14 @@ def load_accepted(paper: Paper, *, built: Ledger | None = None) -> Accepted:
         UserError: a ledger or a record is missing or broken.
     """
     content, records, ledgers = {}, {}, {}
-    for profile in accepted_profiles(paper.name):
-        content[profile], records[profile] = evidence.committed(paper, profile)
-        if built is not None and built.profile == profile:
-            ledgers[profile] = built
+    for name in accepted_profiles(paper.name):
+        if profile not in (None, name):
+            continue
+        content[name], records[name] = evidence.committed(paper, name)
+        if built is not None and built.profile == name:
+            ledgers[name] = built
         else:
-            ledgers[profile] = build(paper, profile, records[profile])
+            ledgers[name] = build(paper, name, records[name])
     return Accepted(paper, content, records, ledgers)
 
 

@@ -72,13 +72,14 @@ def load(name: str) -> Paper:
     content = _validate(document)
     table = str(shown / "claims.csv")
     rows = read_claims(folder / "claims.csv", shown_as=table)
-    tests = _tests(document, content, rows)
+    prints = {claim: str(row["reported"]) for claim, row in rows.items()}
+    tests = _tests(document, content, prints)
     claims: dict[str, Claim] = {}
     for claim, row in rows.items():
         where = f"{table}:{row['line']}"
         claims[claim] = _paper_claim(where, row, tests.get(claim), content)
     for claim, scaled in content.scaled.items():
-        claims[claim] = _scaled_claim(document, claim, scaled, claims, content)
+        claims[claim] = _scaled_claim(document, claim, scaled, claims, content, prints)
     registrations = {r.name: r for r in registering.read_all(folder)}
     _register(claims, registrations, replication, shown)
     for stated in claims.values():
@@ -201,16 +202,15 @@ def _validate(document: yaml_lines.LinedYaml) -> PaperFile:
 
 
 def _tests(
-    document: yaml_lines.LinedYaml, content: PaperFile, rows: Mapping[str, Any]
+    document: yaml_lines.LinedYaml, content: PaperFile, prints: Mapping[str, str]
 ) -> dict[str, tuple[str, Test]]:
     tests: dict[str, tuple[str, Test]] = {}
     for section in ("equalities", "columns", "orderings", "gaps", "trends"):
         for claim, test in getattr(content, section).items():
-            if claim not in rows:
+            if claim not in prints:
                 raise document.error((section, claim), "no such id in claims.csv")
             if claim in tests:
                 raise document.error((section, claim), f"also stands under {tests[claim][0]}")
-            prints = {other: row["reported"] for other, row in rows.items()}
             place = (section, claim, "at_least_printed")
             tests[claim] = (section, _with_printed_bound(document, place, test, prints))
     return tests
@@ -300,6 +300,7 @@ def _scaled_claim(
     scaled: Scaled,
     claims: Mapping[str, Claim],
     content: PaperFile,
+    prints: Mapping[str, str],
 ) -> Claim:
     place = ("scaled", claim)
     if claim in claims:
@@ -312,7 +313,6 @@ def _scaled_claim(
     if scaled.tolerance not in content.tolerances:
         raise document.error((*place, "tolerance"), f"no tolerance class '{scaled.tolerance}'")
     test = scaled.ordering or scaled.gap or scaled.trend
-    prints = {c.id: c.reported for c in claims.values() if c.supports is None}
     return Claim(
         id=claim,
         locus=scaled.locus,

@@ -155,7 +155,7 @@ def regress(options: Namespace) -> int:
     worse, lines = [], []
     for request in requests:
         paper, label = load(request.paper), f"{request.paper}, profile {request.profile}"
-        accepted = load_accepted(paper)
+        accepted = load_accepted(paper, profile=request.profile)
         with clusters.choose(
             request.executor, request.executor_options, wait=request.wait
         ) as cluster:

@@ -315,7 +315,7 @@ def _fingerprint(part: str) -> str:
 def _require_annotations(part: str) -> None:
     """See that the annotations of a part are here; that they are not is no MissingData.
 
-    Nobody wants a gigabyte of pictures fetched for their sake.
+    They are no reason to fetch a gigabyte of pictures.
     """
     folder = coco.default_folder() / "annotations"
     places = [folder / f"person_keypoints_{part}{suffix}" for suffix in coco.SUFFIXES]

@@ -1,7 +1,7 @@
 """Data sets and weights by name: each is registered beside its own code.
 
 A module of this package that calls `register` is all that a new data set takes: every module is
-imported when a name is asked for.
+imported when a name is looked up.
 """
 
 import difflib

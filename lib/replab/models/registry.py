@@ -1,7 +1,7 @@
 """Networks by name: each is registered beside its definition.
 
 A module of this package that calls `register` is all that a new network takes: every module is
-imported when a name is asked for.
+imported when a name is looked up.
 """
 
 import difflib

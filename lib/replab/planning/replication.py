@@ -1,4 +1,4 @@
-"""Replicating a paper: plan the runs that are asked for, do them, decide the claims."""
+"""Replicating a paper: plan the requested runs, do them, decide the claims."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -38,13 +38,13 @@ class Replicated:
 
 
 def plan(paper: Paper, request: Request, cluster: Cluster | None = None) -> RunPlan:
-    """Find out which runs are asked for, and what they lack; nothing is fetched or run.
+    """Find the requested runs, and what they lack; nothing is fetched or run.
 
     Args:
         cluster: does the runs in this machine's place.
 
     Raises:
-        UserError: there is no such device, or the profile has no runs that are asked for.
+        UserError: there is no such device, or the profile has none of the requested runs.
     """
     asked = request.options.device
     device = cluster.engine.resolve_device(asked) if cluster else resolve_device(asked)

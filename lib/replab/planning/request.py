@@ -3,10 +3,8 @@
 from dataclasses import dataclass, field
 
 from replab.errors import UserError
-from replab.options import RunOptions
+from replab.options import LOCAL, RunOptions
 from replab.runs.experiment import require_profile
-
-LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ class RunPlan:
 
     Attributes:
         request: its device resolved.
-        wanted: whether a variant of an experiment is asked for.
+        wanted: whether a variant of an experiment is requested.
         native: precision that `native` stands for where the runs are done, None for here.
         specs: the runs that can be done here.
         skipped: label of a run → why it cannot be done here.
@@ -65,11 +65,11 @@ def plan(
     may_fetch: bool = False,
     native: str | None = None,
 ) -> RunPlan:
-    """Find out which runs are asked for and which of them this machine can do.
+    """Find the requested runs and which of them this machine can do.
 
     Args:
         request: its device already resolved.
-        wanted: leaves out what was not asked for.
+        wanted: leaves out what is not requested.
         may_fetch: whether missing data may be downloaded now.
         native: precision that `native` stands for where the runs are done, if not here.
     """

@@ -8,14 +8,13 @@ from typing import Any
 
 from replab.errors import UserError
 from replab.hardware import has_nvidia_driver, native_precision
-from replab.options import RunOptions
+from replab.options import LOCAL, RunOptions
 from replab.runs import cluster_jobs
 from replab.runs.cluster_jobs import Engine
 from replab.runs.execution import RunFailed
 from replab.runs.identity import RunSpec
 from replab.runs.store import Store
 
-LOCAL = "local"
 # Engine → the package that it needs.
 PACKAGES = {"ray": "ray", "slurm": "submitit"}
 NAMES = (LOCAL, *PACKAGES)

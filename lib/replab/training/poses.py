@@ -128,7 +128,7 @@ def train_on(
 
     Args:
         seed: of weights, order and augmentation.
-        options, checkpoint, progress, evaluate: as of `loop.train`.
+        options, checkpoint, progress, evaluate: see `loop.train`.
         watch: of the training's batches, what `loop.train` calls after each step; of trainings
             without phases.
 

@@ -62,7 +62,7 @@ def train_in_phases(
         recipe: as of `loop.train`, its iterations those of all phases together.
         phases: what is done, in order; the last of them runs all stages.
         evaluate: as of `loop.train`; only the last phase's network is asked.
-        seed, options, checkpoint, progress: as of `loop.train`.
+        seed, options, checkpoint, progress: see `loop.train`.
 
     Raises:
         TypeError: the network is no pose machine.
